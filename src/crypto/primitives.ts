@@ -1,0 +1,26 @@
+/** An AES-256-GCM key made ready for many messages. Tags are 16 bytes, nonces 12. */
+export interface GcmKey {
+  /** Ciphertext ‖ tag. */
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array<ArrayBuffer>
+  /** The plaintext, or `undefined` when the tag does not verify. Nothing is released before the tag is checked. */
+  open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> | undefined
+  /** AES-256-GMAC: the tag over `data` as additional data of an empty message. */
+  gmac(nonce: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer>
+}
+
+/**
+ * The primitives that our constructions are built on, so that they run on node:crypto in the vault
+ * (`adapters/node-primitives.ts`) and on noble in a browser and in tests (`crypto/noble-primitives.ts`).
+ */
+export interface Primitives {
+  gcm(key: Uint8Array): GcmKey
+  sha256(...parts: Uint8Array[]): Uint8Array<ArrayBuffer>
+  hmacSha256(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array<ArrayBuffer>
+  /** RFC 5869, extract and expand. */
+  hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, lengthBytes: number): Uint8Array<ArrayBuffer>
+  /** RFC 5869 §2.3 only: FLOE uses no extract. */
+  hkdfExpandSha384(prk: Uint8Array, info: Uint8Array, lengthBytes: number): Uint8Array<ArrayBuffer>
+  /** ChaCha20 keystream (RFC 8439, nonce zero) starting at 64-byte block `block`; `lengthBytes` of it. */
+  chacha20(key: Uint8Array, block: number, lengthBytes: number): Uint8Array<ArrayBuffer>
+  equal(a: Uint8Array, b: Uint8Array): boolean
+}

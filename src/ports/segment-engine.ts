@@ -1,0 +1,67 @@
+import type { Scheme } from '../domain/dispersal.ts'
+
+/** What every segment of one asset attempt has in common (docs/FORMAT.md §3). Holds the DEK: never log, never serialise. */
+export interface AssetCipher {
+  /** 32 bytes. */
+  readonly dek: Uint8Array
+  /** FLOE header, 74 bytes. */
+  readonly floeHeader: Uint8Array
+  /** SHA-256 of the asset header, 32 bytes: FLOE's additional data. */
+  readonly aad: Uint8Array
+}
+
+/** One split of one extent: its shares' tag keys and its random rows (docs/FORMAT.md §2, §4). */
+export interface ExtentSharing {
+  readonly scheme: Scheme
+  /** Number of the extent, 0 for the first 8192 segments. */
+  readonly extent: number
+  /** One fragment key of 32 bytes a share, in order of index. */
+  readonly fragmentKeys: readonly Uint8Array[]
+  /** ChaCha20 key of this sharing's and extent's random rows: 32 fresh bytes from the kernel, used for nothing else. Ignored when t = 0. */
+  readonly rowsKey: Uint8Array
+}
+
+/** One share's block of one segment together with its 16-byte tag, as it lies in the fragment. */
+export interface FramedBlock {
+  readonly index: number
+  readonly bytes: Uint8Array
+}
+
+export interface SegmentSplitter {
+  /**
+   * Seals and splits one segment: FLOE, then rows, then one tagged block a share, in order of index.
+   * `plaintext` is 262,112 bytes, or fewer (also none) when `last`; its buffer is transferred away.
+   * `segment` is the global segment index; each is split exactly once, in any order.
+   */
+  split(segment: number, plaintext: Uint8Array<ArrayBuffer>, last: boolean): Promise<Uint8Array<ArrayBuffer>[]>
+  close(): void
+}
+
+/** Answer of an opener: the plaintext, or which shares' tags did not verify (ask other nodes for those). */
+export type OpenedSegment =
+  | { readonly plaintext: Uint8Array<ArrayBuffer> }
+  | { readonly badIndices: readonly number[] }
+
+export interface SegmentOpener {
+  /**
+   * Checks every block's tag, combines exactly k of them, opens the FLOE segment.
+   * @param sealedBytes length of the FLOE segment (262,144, or the last one's): from the manifest, never from a node.
+   * @param blocks k or more; those beyond the first k that verify are used to find a bad share when FLOE fails.
+   * @throws E_SHARES_TOO_FEW fewer than k blocks given; E_SEGMENT_TAG when all tags pass and no k-subset opens.
+   */
+  open(segment: number, last: boolean, sealedBytes: number, blocks: readonly FramedBlock[]): Promise<OpenedSegment>
+  close(): void
+}
+
+/** Bulk cryptography, wherever it runs: worker threads in the vault, in place in tests. Bounded: callers await. */
+export interface SegmentEngine {
+  /** How many segments may usefully be in flight at once. */
+  readonly parallelism: number
+  splitter(cipher: AssetCipher, sharing: ExtentSharing): SegmentSplitter
+  /** `fragmentKeys` by share index; entries of shares that are not read may be missing. */
+  opener(
+    cipher: AssetCipher,
+    sharing: { readonly scheme: Scheme; readonly extent: number; readonly fragmentKeys: ReadonlyMap<number, Uint8Array> },
+  ): SegmentOpener
+  close(): Promise<void>
+}
