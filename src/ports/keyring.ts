@@ -47,12 +47,15 @@ export interface PublicKeyring {
   sign(organisation: Id, context: SigningContext, message: Uint8Array): Promise<Uint8Array>
 }
 
-/** Wraps the verify keys that the catalog keeps. Lets a worker check blocks; opens nothing else. */
-export interface VerifyKeyVault {
-  /** Encrypts verify keys for the catalog; `attempt` is bound as additional data. */
-  wrapVerifyKey(attempt: Id, verifyKey: Uint8Array): Promise<Uint8Array>
-  /** @throws E_KEYRING_KEY_UNKNOWN when it was wrapped by another keyring. */
-  unwrapVerifyKey(attempt: Id, wrapped: Uint8Array): Promise<Uint8Array>
+/**
+ * Wraps what the catalog has to keep and must not show: verify keys (subject: the attempt) and node credentials
+ * (subject: the node). Lets a worker check blocks and reach nodes; opens no document.
+ */
+export interface AtRestVault {
+  /** Encrypts `secret` for the catalog; `subject` is bound as additional data. */
+  wrapAtRest(subject: Id, secret: Uint8Array): Promise<Uint8Array>
+  /** @throws E_KEYRING_KEY_UNKNOWN when it was wrapped by another keyring or for another subject. */
+  unwrapAtRest(subject: Id, wrapped: Uint8Array): Promise<Uint8Array>
 }
 
 /** Keys of the sealed spool (docs/FORMAT.md §10): replaced at least daily and when the spool is empty. */
@@ -65,7 +68,7 @@ export interface SpoolKeys {
 }
 
 /** Secret half: opens documents. Each call is logged first and counted against a rate cap. */
-export interface Keyring extends PublicKeyring, VerifyKeyVault, SpoolKeys {
+export interface Keyring extends PublicKeyring, AtRestVault, SpoolKeys {
   /**
    * Opens a wrapped document key with the vault key named by `keyId` (16 bytes).
    * @throws E_KEYRING_KEY_UNKNOWN, E_HPKE_OPEN, E_KEYRING_RATE
