@@ -22,7 +22,15 @@ export interface RecordingInfo {
  * received → storing → stored → transcoding → ready; `failed` when the original could never be stored.
  * `stored` and later: the original is safe and a receipt exists. `unplayable`: safe, but no rendition could be made.
  */
-export const recordingStates = ['received', 'storing', 'stored', 'transcoding', 'ready', 'unplayable', 'failed'] as const
+export const recordingStates = [
+  'received',
+  'storing',
+  'stored',
+  'transcoding',
+  'ready',
+  'unplayable',
+  'failed',
+] as const
 export type RecordingState = (typeof recordingStates)[number]
 
 /** True from the moment when the original is safe and a receipt was issued. */

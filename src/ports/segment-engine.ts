@@ -38,9 +38,7 @@ export interface SegmentSplitter {
 }
 
 /** Answer of an opener: the plaintext, or which shares' tags did not verify (ask other nodes for those). */
-export type OpenedSegment =
-  | { readonly plaintext: Uint8Array<ArrayBuffer> }
-  | { readonly badIndices: readonly number[] }
+export type OpenedSegment = { readonly plaintext: Uint8Array<ArrayBuffer> } | { readonly badIndices: readonly number[] }
 
 export interface SegmentOpener {
   /**
@@ -61,7 +59,11 @@ export interface SegmentEngine {
   /** `fragmentKeys` by share index; entries of shares that are not read may be missing. */
   opener(
     cipher: AssetCipher,
-    sharing: { readonly scheme: Scheme; readonly extent: number; readonly fragmentKeys: ReadonlyMap<number, Uint8Array> },
+    sharing: {
+      readonly scheme: Scheme
+      readonly extent: number
+      readonly fragmentKeys: ReadonlyMap<number, Uint8Array>
+    },
   ): SegmentOpener
   close(): Promise<void>
 }

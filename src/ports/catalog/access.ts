@@ -1,0 +1,149 @@
+import type { Id } from '../../domain/ids.ts'
+import type { Link } from '../../domain/link.ts'
+import type { Scheme } from '../../domain/dispersal.ts'
+import type { StorageNode, NodeOwnership, NodeState } from '../../domain/node.ts'
+import type { PlacementRule } from '../../domain/placement.ts'
+import type { Role } from '../../domain/roles.ts'
+
+export interface OrganisationRow {
+  readonly id: Id
+  readonly name: string
+  readonly scheme: Scheme
+  readonly placementRule: PlacementRule
+  readonly createdAtMs: number
+  /** Sequence number of the last state document that is stored; 0 before the first. */
+  readonly stateGeneration: number
+  readonly stateSha256: Uint8Array | null
+}
+
+export interface NodeRow extends StorageNode {
+  /** Driver settings without secrets, as JSON. */
+  readonly settings: Readonly<Record<string, unknown>>
+  /** Credentials, wrapped by the keyring (subject: the node); null when the driver has none. */
+  readonly wrappedSecret: Uint8Array | null
+  /** What the probe found, as JSON. */
+  readonly capabilities: Readonly<Record<string, unknown>>
+  readonly addedAtMs: number
+}
+
+export interface InstallationCatalog {
+  /** The installation's id; made by the first caller with `proposed`, the same for ever after. */
+  installation(proposed: Id): Promise<Id>
+  addOrganisation(organisation: OrganisationRow): Promise<void>
+  organisation(id: Id): Promise<OrganisationRow | undefined>
+  organisations(): Promise<OrganisationRow[]>
+  setOrganisationPolicy(
+    id: Id,
+    policy: { readonly scheme?: Scheme; readonly placementRule?: PlacementRule },
+  ): Promise<void>
+  /** Compare-and-set of the state document's sequence number. False when `expected` is not the present one. */
+  advanceState(id: Id, expected: number, next: number, sha256: Uint8Array): Promise<boolean>
+  /** @throws E_CONFLICT when the name or id is taken. */
+  addNode(node: NodeRow): Promise<void>
+  nodes(): Promise<NodeRow[]>
+  node(id: Id): Promise<NodeRow | undefined>
+  setNodeState(id: Id, state: NodeState): Promise<void>
+  setNodeOwnership(id: Id, ownership: NodeOwnership): Promise<void>
+  setNodeCapabilities(id: Id, capabilities: Readonly<Record<string, unknown>>): Promise<void>
+  setNodeSecret(id: Id, wrappedSecret: Uint8Array | null): Promise<void>
+}
+
+/** One viewer's session after the exchange. The grant in the cookie is random; only its SHA-256 is here. */
+export interface LinkSession {
+  readonly grantSha256: Uint8Array
+  readonly link: Id
+  readonly expiresAtMs: number
+}
+
+export interface LinkCatalog {
+  addLink(link: Omit<Link, 'viewsCount' | 'revokedAtMs'>): Promise<void>
+  link(id: Id): Promise<Link | undefined>
+  links(recording: Id): Promise<Link[]>
+  /** Revokes, and ends all sessions. Idempotent. */
+  revokeLink(id: Id, atMs: number): Promise<void>
+  /**
+   * One view: atomically, if the link exists, is not revoked, not expired and has views left, counts the view and adds the session.
+   * False otherwise; which of them it was is not told.
+   */
+  exchange(
+    link: Id,
+    session: { readonly grantSha256: Uint8Array; readonly expiresAtMs: number },
+    nowMs: number,
+  ): Promise<boolean>
+  /** The live session with its live link, or `undefined` (unknown, expired, revoked: not told). */
+  session(
+    grantSha256: Uint8Array,
+    nowMs: number,
+  ): Promise<{ readonly link: Link; readonly expiresAtMs: number } | undefined>
+  /** Slides the session's end; never past the link's own. */
+  prolongSession(grantSha256: Uint8Array, expiresAtMs: number): Promise<void>
+  revokedLinks(organisation: Id): Promise<Id[]>
+  dropExpiredSessions(nowMs: number): Promise<void>
+}
+
+export interface TokenRow {
+  readonly id: Id
+  readonly organisation: Id
+  readonly role: Role
+  readonly name: string
+  readonly tokenSha256: Uint8Array
+  readonly createdAtMs: number
+  readonly revokedAtMs: number | null
+}
+
+export interface TokenCatalog {
+  addToken(token: TokenRow): Promise<void>
+  tokenByHash(tokenSha256: Uint8Array): Promise<TokenRow | undefined>
+  tokens(organisation: Id): Promise<TokenRow[]>
+  revokeToken(id: Id, atMs: number): Promise<void>
+}
+
+/** A resumable upload into the sealed spool. */
+export interface UploadRow {
+  readonly id: Id
+  readonly organisation: Id
+  /** Token that began it; only that one goes on with it. */
+  readonly owner: Id
+  readonly state: 'receiving' | 'complete' | 'consumed' | 'aborted'
+  readonly lengthBytes: number | null
+  readonly offsetBytes: number
+  /** Parsed Upload-Metadata as JSON: filename, title, host, sha256 … */
+  readonly metadata: Readonly<Record<string, string>>
+  readonly recording: Id | null
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+}
+
+export interface UploadCatalog {
+  addUpload(upload: UploadRow): Promise<void>
+  upload(id: Id): Promise<UploadRow | undefined>
+  updateUpload(
+    id: Id,
+    change: Partial<Pick<UploadRow, 'state' | 'lengthBytes' | 'offsetBytes' | 'recording'>>,
+    atMs: number,
+  ): Promise<void>
+  uploads(state: UploadRow['state'], updatedBeforeMs: number): Promise<UploadRow[]>
+  removeUpload(id: Id): Promise<void>
+}
+
+/** Use of keys: written before the key is used. */
+export interface AuditCatalog {
+  addAudit(entry: {
+    readonly atMs: number
+    readonly organisation: Id
+    readonly kind: string
+    readonly subject: Id | null
+    readonly fields: Readonly<Record<string, string | number | boolean | null>>
+  }): Promise<void>
+  audit(
+    organisation: Id,
+    limit: number,
+  ): Promise<
+    readonly {
+      readonly atMs: number
+      readonly kind: string
+      readonly subject: Id | null
+      readonly fields: Readonly<Record<string, string | number | boolean | null>>
+    }[]
+  >
+}

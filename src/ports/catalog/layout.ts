@@ -1,0 +1,105 @@
+import type { Scheme } from '../../domain/dispersal.ts'
+import type { Id } from '../../domain/ids.ts'
+import type { Exposure } from '../../domain/placement.ts'
+import type { AssetKind } from '../../domain/recording.ts'
+import type { ObjectKey } from '../object-store.ts'
+import type { Fence } from './recordings.ts'
+
+/** One try at storing one asset. The DEK is not here, only the wrapped verify key. */
+export interface AttemptRow {
+  readonly id: Id
+  readonly organisation: Id
+  readonly recording: Id
+  readonly asset: Id
+  readonly kind: AssetKind
+  /** writing → stored (named by a manifest) → superseded; `failed`: given up. */
+  readonly state: 'writing' | 'stored' | 'superseded' | 'failed'
+  readonly wrappedVerifyKey: Uint8Array
+  /** Known when everything was sealed. */
+  readonly sealedBytes: number | null
+  readonly scheme: Scheme
+}
+
+/** intent (durable before the PUT) → stored → superseded → deleted; `failed`: the write was given up. */
+export type ObjectState = 'intent' | 'stored' | 'failed' | 'superseded' | 'deleted'
+
+export type ObjectRole =
+  | { readonly kind: 'fragment'; readonly attempt: Id; readonly extent: number }
+  | { readonly kind: 'manifest'; readonly generation: number }
+  | { readonly kind: 'state'; readonly generation: number }
+  | { readonly kind: 'card' }
+
+/** Every object that was ever begun on a node: the row is durable before its PUT and stays until its deletion is confirmed. */
+export interface ObjectRow {
+  readonly node: Id
+  readonly key: ObjectKey
+  readonly organisation: Id
+  /** Null for state and cards. */
+  readonly recording: Id | null
+  readonly role: ObjectRole
+  /** Null for cards. */
+  readonly sharing: Id | null
+  readonly index: number
+  readonly state: ObjectState
+  readonly sizeBytes: number | null
+  readonly createdAtMs: number
+}
+
+export type NewObject = Omit<ObjectRow, 'state' | 'sizeBytes'>
+
+export interface GenerationRow {
+  readonly recording: Id
+  readonly generation: number
+  readonly state: 'reserved' | 'stored' | 'abandoned'
+  readonly sharing: Id | null
+  /** SHA-256 of the sealed document; null while reserved. */
+  readonly sealedSha256: Uint8Array | null
+}
+
+/** What lies where (docs/FORMAT.md "Layout is not in the manifest"). */
+export interface LayoutCatalog {
+  addAttempt(attempt: AttemptRow, fence: Fence): Promise<void>
+  attempt(id: Id): Promise<AttemptRow | undefined>
+  /** `writing` → `failed`, its objects that are `intent` or `stored` → `failed`: the collector may have them. Of `recording`, all attempts still `writing`. */
+  failWriting(recording: Id, fence: Fence): Promise<void>
+  /** Rows become durable before any PUT. @throws E_LEASE_LOST */
+  addObjects(objects: readonly NewObject[], fence?: Fence): Promise<void>
+  setObjectState(node: Id, key: ObjectKey, state: ObjectState, sizeBytes?: number): Promise<void>
+  /** Stored fragments of an attempt, every sharing, by extent and index. */
+  fragments(attempt: Id): Promise<ObjectRow[]>
+  /** Stored shares of one generation of a recording's manifest. */
+  manifestShares(recording: Id, generation: number): Promise<ObjectRow[]>
+  /** Every owner that ever held a share of this sharing, also of deleted objects and removed nodes. */
+  exposures(sharing: Id): Promise<Exposure[]>
+  /**
+   * Reserves the next generation number of the recording: one higher than every number ever reserved. The number is never
+   * given twice, whatever happens to the caller. @throws E_LEASE_LOST, E_CONFLICT when `expectedStored` is no longer the latest stored one.
+   */
+  reserveGeneration(recording: Id, expectedStored: number, fence: Fence): Promise<number>
+  /**
+   * In one transaction: the generation is stored; attempts named in `attempts` become `stored` with their sealed length; the shares of
+   * earlier generations and attempts in `supersede` become `superseded`; the recording's `generation` is set.
+   * @throws E_LEASE_LOST
+   */
+  commitGeneration(
+    commit: {
+      readonly recording: Id
+      readonly generation: number
+      readonly sharing: Id
+      readonly sealedSha256: Uint8Array
+      readonly attempts: readonly { readonly id: Id; readonly sealedBytes: number }[]
+      readonly supersede: readonly Id[]
+      readonly atMs: number
+    },
+    fence: Fence,
+  ): Promise<void>
+  generation(recording: Id, generation: number): Promise<GenerationRow | undefined>
+  /** Objects whose own row says `failed` or `superseded`, unchanged since `beforeMs`: the only ones that a collector may delete. */
+  collectable(beforeMs: number, limit: number): Promise<ObjectRow[]>
+  /** Intent rows of attempts and generations that nobody works on any more (no running work of their recording), older than `beforeMs`, become `failed`. Returns how many. */
+  failStaleIntents(beforeMs: number): Promise<number>
+  /** Counts for `nodes ls`. */
+  nodeUsage(): Promise<{ readonly node: Id; readonly objectsCount: number; readonly bytes: number }[]>
+  /** Organisation state and cards that lie on nodes. */
+  organisationObjects(organisation: Id, kind: 'state' | 'card'): Promise<ObjectRow[]>
+}
