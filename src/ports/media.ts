@@ -1,0 +1,77 @@
+import type { PlaybackIndex } from '../domain/recording.ts'
+
+/**
+ * A file in the vault that can be read at any place. Nothing else of it is ever on a disk.
+ */
+export interface MediaInput {
+  readonly sizeBytes: number
+  /** Plaintext bytes [start, end); chunks belong to the caller. */
+  read(startBytes: number, endBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+export interface MediaStream {
+  readonly index: number
+  readonly type: 'video' | 'audio' | 'text' | 'other'
+  /** ffmpeg's codec name, for example "h264", "aac", "vp9", "mov_text". */
+  readonly codec: string
+  readonly profile: string | null
+  readonly language: string | null
+  /** Displayed size after rotation and sample aspect ratio; 0 for others than video. */
+  readonly width: number
+  readonly height: number
+  readonly pixelFormat: string | null
+  readonly bitsPerSecond: number | null
+  readonly rotationDegrees: number
+}
+
+export interface MediaInfo {
+  /** ffmpeg's format names, for example "mov,mp4,m4a,3gp,3g2,mj2". */
+  readonly format: string
+  readonly durationMs: number
+  readonly streams: readonly MediaStream[]
+}
+
+/** One rendition to make. `copy`: video and audio are remuxed as they are. */
+export interface RenditionPlan {
+  /** "720p", "360p", "audio". */
+  readonly name: string
+  readonly mode: 'copy' | 'encode'
+  /** 0 without video; always even. */
+  readonly width: number
+  readonly height: number
+  readonly videoStream: number | null
+  readonly audioStream: number | null
+  readonly videoBitsPerSecond: number
+  readonly audioBitsPerSecond: number
+}
+
+/** The rendition as it runs: its bytes, then its index. */
+export interface RenditionOutput {
+  /** Fragmented MP4, one file. Ends only when the tool ended well; else it throws. Chunks belong to the caller. */
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** Byte ranges, complete once `bytes` ended. */
+  index(): PlaybackIndex
+}
+
+/**
+ * The media tool (ffmpeg). It reads through `input` only, writes into memory only, is limited in time, memory and output, and dies
+ * with its whole process group when `signal` aborts.
+ *
+ * @throws E_MEDIA_UNREADABLE (not media, broken: with the reason in plain words), E_MEDIA_UNSUPPORTED, E_MEDIA_LIMIT (too long, too large, absurd), E_MEDIA_TOOL (the tool itself failed: try again)
+ */
+export interface MediaTool {
+  probe(input: MediaInput, signal: AbortSignal): Promise<MediaInfo>
+  rendition(
+    input: MediaInput,
+    info: MediaInfo,
+    plan: RenditionPlan,
+    progress: (doneMs: number) => void,
+    signal: AbortSignal,
+  ): Promise<RenditionOutput>
+  /** One JPEG, at most 1280 wide. `undefined` without video. */
+  poster(input: MediaInput, info: MediaInfo, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /** A text track of the input as WebVTT. */
+  captions(input: MediaInput, streamIndex: number, signal: AbortSignal): Promise<Uint8Array>
+  /** How it is confined: "bubblewrap" or "loopback"; the doctor shows it. */
+  readonly confinement: string
+}

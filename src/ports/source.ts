@@ -1,0 +1,56 @@
+import type { Id } from '../domain/ids.ts'
+import type { RecordingInfo } from '../domain/recording.ts'
+
+/**
+ * One finished recording that a source offers. A meeting-system connector is one file under `src/sources` that makes these and
+ * hands them to `Intake`; everything behind is the same for all.
+ */
+export interface SourceRecording {
+  readonly info: RecordingInfo
+  readonly original: SourceFile
+  /** WebVTT or SubRip beside the recording. */
+  readonly captions: SourceFile | null
+}
+
+/** Content that can be opened again from the start, as often as needed, until `release`. */
+export interface SourceFile {
+  /** Name as the source has it; goes into the sealed manifest. */
+  readonly name: string
+  /** Exact length, or `undefined` when the source cannot tell. */
+  readonly sizeBytes: number | undefined
+  /** What the source says of the content, checked while storing. @see E_SOURCE_HASH */
+  readonly sha256: Uint8Array | undefined
+  /**
+   * The bytes from the start. Chunks belong to the caller. @throws E_SOURCE_UNREADABLE, E_SOURCE_CHANGED (not what was offered; nothing is stored)
+   */
+  open(signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** What intake answers: the recording's id, and whether this deposit made it (a repeated one finds the first). */
+export interface Deposited {
+  readonly recording: Id
+  readonly created: boolean
+}
+
+/** The one way in. A source calls `deposit` as often as it likes for the same thing: (source kind, external id) decides. */
+export interface Intake {
+  /** Durable when it resolves: the work of storing is in the catalog. @throws E_INPUT naming the field. */
+  deposit(organisation: Id, offer: SourceOffer): Promise<Deposited>
+}
+
+/** Where the bytes wait until the store job fetches them. */
+export interface SourceOffer {
+  readonly info: RecordingInfo
+  readonly original: SourcePlace
+  readonly captions: SourcePlace | null
+}
+
+export type SourcePlace =
+  | {
+      readonly kind: 'file'
+      readonly path: string
+      readonly sizeBytes: number
+      readonly modifiedAtMs: number
+      readonly deleteAfterReceipt: boolean
+    }
+  | { readonly kind: 'upload'; readonly upload: Id }
