@@ -1,0 +1,11 @@
+#!/bin/sh
+# npm test: sets up what is missing, then runs every test. Arguments go to vitest: `npm test -- --project unit`,
+# `npm test -- test/unit/rooms.test.ts`. The last line printed is `N passed, N failed, N skipped`.
+set -eu
+cd "$(dirname "$0")/.."
+sh scripts/setup.sh test
+
+# A run of everything must contain every suite of test/must-run.json; a run of a choice need not.
+if [ $# -eq 0 ]; then MOSAIK_TEST_ALL=1; else MOSAIK_TEST_ALL=0; fi
+export MOSAIK_TEST_ALL
+exec node_modules/.bin/node --disable-warning=ExperimentalWarning node_modules/vitest/vitest.mjs run "$@" </dev/null
