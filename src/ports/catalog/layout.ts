@@ -3,7 +3,7 @@ import type { Id } from '../../domain/ids.ts'
 import type { Exposure } from '../../domain/placement.ts'
 import type { AssetKind } from '../../domain/recording.ts'
 import type { ObjectKey } from '../object-store.ts'
-import type { Fence } from './recordings.ts'
+import type { Fence, RecordingChange } from './recordings.ts'
 
 /** One try at storing one asset. The DEK is not here, only the wrapped verify key. */
 export interface AttemptRow {
@@ -89,6 +89,10 @@ export interface LayoutCatalog {
       readonly sealedSha256: Uint8Array
       readonly attempts: readonly { readonly id: Id; readonly sealedBytes: number }[]
       readonly supersede: readonly Id[]
+      /** Kept in the same transaction (the first one stays): a crash never separates a stored original from its receipt. */
+      readonly receipt?: Uint8Array
+      /** State of the recording from now on, in the same transaction. */
+      readonly change?: RecordingChange
       readonly atMs: number
     },
     fence: Fence,

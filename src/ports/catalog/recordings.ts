@@ -91,7 +91,8 @@ export interface RecordingEvent {
   readonly fields: Readonly<Record<string, string | number | boolean | null>>
 }
 
-export type WorkStage = 'store' | 'transcode'
+/** `release`: lets go of the source copy (file or spool) once the receipt exists. */
+export type WorkStage = 'store' | 'transcode' | 'release'
 
 /** Where the original of a `store` comes from; ids and paths only, never content or keys. */
 export type WorkInput =
