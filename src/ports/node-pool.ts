@@ -1,0 +1,11 @@
+import type { Id } from '../domain/ids.ts'
+import type { StorageNode } from '../domain/node.ts'
+import type { ObjectStore } from './object-store.ts'
+
+/** The nodes as the data path sees them. */
+export interface NodePool {
+  /** All nodes of the catalog; seen again at most every few seconds. */
+  nodes(): Promise<readonly StorageNode[]>
+  /** The open store of a node. @throws E_NODE_UNKNOWN, E_NODE_FOREIGN (another vault's), E_NODE_UNREACHABLE */
+  store(node: Id): Promise<ObjectStore>
+}
