@@ -52,5 +52,7 @@ export type SourcePlace =
       readonly sizeBytes: number
       readonly modifiedAtMs: number
       readonly deleteAfterReceipt: boolean
+      /** What the source says of the content, hexadecimal; checked while storing. */
+      readonly sha256?: string
     }
   | { readonly kind: 'upload'; readonly upload: Id }

@@ -103,13 +103,20 @@ export type WorkInput =
       readonly modifiedAtMs: number
       readonly deleteAfterReceipt: boolean
       readonly captionsPath: string | null
-      readonly sidecar: SidecarPeople | null
+      /** What the source says of the content, hexadecimal. */
+      readonly sha256: string | null
+      readonly people: SourcePeople | null
     }
-  | { readonly kind: 'upload'; readonly upload: Id; readonly captionsUpload: Id | null }
+  | {
+      readonly kind: 'upload'
+      readonly upload: Id
+      readonly captionsUpload: Id | null
+      readonly people: SourcePeople | null
+    }
   | { readonly kind: 'vault' }
 
-/** People that a sidecar or an uploader names; they go into the sealed manifest and are dropped here when the store is done. */
-export interface SidecarPeople {
+/** People that a source names; they go into the sealed manifest and are dropped here when the work is finished. */
+export interface SourcePeople {
   readonly hostName: string | null
   readonly hostEmail: string | null
   readonly participants: readonly { readonly name: string | null; readonly email: string | null }[]
