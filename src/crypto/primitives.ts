@@ -2,6 +2,11 @@
 export interface GcmKey {
   /** Ciphertext ‖ tag. */
   seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array<ArrayBuffer>
+  /**
+   * As `seal`, written to `target` (plaintext + 16 bytes), which may be kernel memory: saves the bulk path a copy.
+   * @throws RangeError when `target` has another length.
+   */
+  sealInto(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, target: Uint8Array): void
   /** The plaintext, or `undefined` when the tag does not verify. Nothing is released before the tag is checked. */
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> | undefined
   /** AES-256-GMAC: the tag over `data` as additional data of an empty message. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { addScaled, divide, invert, multiplesOf, multiply } from '../../../src/crypto/field.ts'
+import { range } from '../../support/subsets.ts'
 
 /** Multiplication as in FIPS 197 §4.2: shift and add, no tables. */
 function slowMultiply(a: number, b: number): number {
@@ -13,7 +14,8 @@ function slowMultiply(a: number, b: number): number {
 
 describe('GF(2^8), 0x11b', () => {
   it('multiplies as FIPS 197 does, for all pairs', () => {
-    for (let a = 0; a < 256; a++) for (let b = 0; b < 256; b++) expect(multiply(a, b)).toBe(slowMultiply(a, b))
+    const wrong = range(65_536).filter((ab) => multiply(ab >> 8, ab & 255) !== slowMultiply(ab >> 8, ab & 255))
+    expect(wrong).toEqual([])
     expect(multiply(0x57, 0x83)).toBe(0xc1)
   })
 

@@ -1,0 +1,117 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  timingSafeEqual,
+  type KeyObject,
+} from 'node:crypto'
+import { hkdfExpand, type Mac } from '../crypto/hkdf-expand.ts'
+import type { GcmKey, Primitives } from '../crypto/primitives.ts'
+
+const CIPHER = 'aes-256-gcm'
+const TAG_BYTES = 16
+/** node:crypto takes shorter tags unless told; a 4-byte tag is a forgery in 2^32 tries. */
+const OPTIONS = { authTagLength: TAG_BYTES }
+/** Ciphertext leaves OpenSSL in pieces that stay in the cache until they are copied. */
+const PIECE_BYTES = 131_072
+const SHA384_BYTES = 48
+
+/** The primitives on node:crypto: what the vault runs on. */
+export const nodePrimitives: Primitives = {
+  gcm: (key) => new NodeGcmKey(key),
+  sha256(...parts) {
+    const hash = createHash('sha256')
+    for (const part of parts) hash.update(part)
+    return exact(hash.digest())
+  },
+  hmacSha256(key, ...parts) {
+    const mac = createHmac('sha256', key)
+    for (const part of parts) mac.update(part)
+    return exact(mac.digest())
+  },
+  hkdfSha256: (ikm, salt, info, lengthBytes) => new Uint8Array(hkdfSync('sha256', ikm, salt, info, lengthBytes)),
+  hkdfExpandSha384: (prk, info, lengthBytes) => hkdfExpand(hmacSha384, SHA384_BYTES, prk, info, lengthBytes),
+  chacha20(key, block, lengthBytes) {
+    const iv = new Uint8Array(16)
+    new DataView(iv.buffer).setUint32(0, block, true)
+    return exact(createCipheriv('chacha20', key, iv).update(new Uint8Array(lengthBytes)))
+  },
+  equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+}
+
+const hmacSha384: Mac = (key, ...parts) => {
+  const mac = createHmac('sha384', key)
+  for (const part of parts) mac.update(part)
+  return mac.digest()
+}
+
+class NodeGcmKey implements GcmKey {
+  // a raw key costs ten times a KeyObject on every message
+  readonly #key: KeyObject
+
+  constructor(key: Uint8Array) {
+    if (key.length !== 32) throw new RangeError('an AES-256 key has 32 bytes')
+    this.#key = createSecretKey(key)
+  }
+
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
+    const sealed = new Uint8Array(plaintext.length + TAG_BYTES)
+    this.sealInto(nonce, aad, plaintext, sealed)
+    return sealed
+  }
+
+  sealInto(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, target: Uint8Array): void {
+    if (target.length !== plaintext.length + TAG_BYTES) throw new RangeError('the target does not fit')
+    const cipher = this.#cipher(nonce, aad)
+    for (let at = 0; at < plaintext.length; at += PIECE_BYTES) {
+      target.set(cipher.update(plaintext.subarray(at, at + PIECE_BYTES)), at)
+    }
+    cipher.final()
+    target.set(cipher.getAuthTag(), plaintext.length)
+  }
+
+  open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+    checkNonce(nonce)
+    if (sealed.length < TAG_BYTES) return undefined
+    const end = sealed.length - TAG_BYTES
+    const decipher = createDecipheriv(CIPHER, this.#key, nonce, OPTIONS)
+    decipher.setAAD(aad)
+    decipher.setAuthTag(sealed.subarray(end))
+    // plaintext before the tag is checked: it must not leave this function until final() has passed
+    const plaintext = decipher.update(sealed.subarray(0, end))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0)
+      return undefined
+    }
+    return exact(plaintext)
+  }
+
+  gmac(nonce: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {
+    const cipher = this.#cipher(nonce, data)
+    cipher.final()
+    return exact(cipher.getAuthTag())
+  }
+
+  #cipher(nonce: Uint8Array, aad: Uint8Array) {
+    checkNonce(nonce)
+    const cipher = createCipheriv(CIPHER, this.#key, nonce, OPTIONS)
+    cipher.setAAD(aad)
+    return cipher
+  }
+}
+
+function checkNonce(nonce: Uint8Array): void {
+  if (nonce.length !== 12) throw new RangeError('a GCM nonce has 12 bytes here')
+}
+
+/** A plain Uint8Array over a buffer of exactly its bytes: transferable, and equal to noble's in a test. */
+function exact(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = bytes
+  if (buffer instanceof ArrayBuffer && byteOffset === 0 && buffer.byteLength === byteLength) return new Uint8Array(buffer)
+  return Uint8Array.from(bytes)
+}
