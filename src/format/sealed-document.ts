@@ -1,7 +1,7 @@
 import { MosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
-import { FLOE_HEADER_BYTES, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES } from './asset-header.ts'
-import { concatenate, HeaderView, HeaderWriter } from './header-bytes.ts'
+import { FLOE_HEADER_BYTES, FLOE_PARAMETERS, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES } from './asset-header.ts'
+import { concatenate, HeaderView, HeaderWriter, sameBytes } from './header-bytes.ts'
 import { checkSuite, KEY_ID_BYTES, suiteSizes, type Suite } from './suites.ts'
 
 export type DocumentKind = 'manifest' | 'state'
@@ -160,6 +160,9 @@ export function decodeSealedDocument(sealed: Uint8Array): SealedDocument {
   }
   if (sealed.length > MAX_SEALED_DOCUMENT_BYTES) throw view.fault('E_FORMAT_LENGTH', 'is of a document above 64 MiB')
   const header = readHeader(view, suite, recipientCount)
+  const floeHeader = view.copy(floeStart, FLOE_HEADER_BYTES)
+  const parameters = floeHeader.subarray(0, FLOE_PARAMETERS.length)
+  view.require(sameBytes(parameters, FLOE_PARAMETERS), 'is followed by other FLOE parameters than those of version 1')
   const entries = header.recipients.map((keyId, i) => {
     const start = headerLength + i * (encBytes + ctBytes)
     return { keyId, enc: view.copy(start, encBytes), ct: view.copy(start + encBytes, ctBytes) }
@@ -168,7 +171,7 @@ export function decodeSealedDocument(sealed: Uint8Array): SealedDocument {
     header,
     headerBytes: view.copy(0, headerLength),
     entries,
-    floeHeader: view.copy(floeStart, FLOE_HEADER_BYTES),
+    floeHeader,
     segments: view.copy(segmentStart, sealed.length - segmentStart),
   }
 }
