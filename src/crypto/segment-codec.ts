@@ -1,0 +1,241 @@
+import { checkScheme, dataRows, type Scheme } from '../domain/dispersal.ts'
+import { MosaikError } from '../domain/errors.ts'
+import { blockBytes, extentOfSegment, innerBlockBytes, randomRows } from './dispersal.ts'
+import { FLOE_NONCE_BYTES, FloeKey, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES } from './floe.ts'
+import { BLOCK_TAG_BYTES, tagBlock } from './fragment-tag.ts'
+import {
+  checkIndices,
+  loadRows,
+  prepareBlockKeys,
+  sortByTag,
+  type BlockKeys,
+  type CodecTools,
+  type FramedBlock,
+} from './framed-block.ts'
+import { planMultiplication, type Multiplication } from './kernel/kernel.ts'
+import { dataRowNumbers, decodeRows, encodeRows, recoverRows, systematicShares } from './matrix.ts'
+import { exchanges } from './subsets.ts'
+
+/** DEK (32 bytes), FLOE header (74) and SHA-256 of the asset header (32) of an attempt. */
+export interface ContentCipher {
+  readonly dek: Uint8Array
+  readonly floeHeader: Uint8Array
+  readonly aad: Uint8Array
+}
+
+/** What sealing needs beyond `CodecTools`: fresh random bytes, for FLOE's nonces. */
+export interface SealerTools extends CodecTools {
+  randomFill(target: Uint8Array<ArrayBuffer>): void
+}
+
+/** What the opener says of a segment. */
+export type CodecAnswer =
+  | {
+      readonly plaintext: Uint8Array<ArrayBuffer>
+      /** Shares whose tag failed, when k others verified. Missing when there are none. */
+      readonly corruptIndices?: readonly number[]
+      /** Shares whose tag passed but which do not fit the segment that opened: someone with the verify key made them. */
+      readonly forgedIndices?: readonly number[]
+    }
+  /** Fewer than k tags verified: these shares' did not. */
+  | { readonly badIndices: readonly number[] }
+
+/** Most subsets of the given blocks that are tried before a segment is given up: about a tenth of a second. */
+export const MAX_SUBSETS = 1024
+
+/** Most plans of combinations that are kept. */
+const MAX_PLANS = 256
+
+/** Seals, splits and tags the segments of one extent of one sharing (docs/FORMAT.md §2-§4). Synchronous. */
+export class SegmentSealer {
+  readonly #tools: SealerTools
+  readonly #scheme: Scheme
+  readonly #extent: number
+  readonly #floe: FloeKey
+  readonly #keys: BlockKeys
+  readonly #rowsKey: Uint8Array<ArrayBuffer>
+  readonly #plan: Multiplication | undefined
+  readonly #nonce = new Uint8Array(FLOE_NONCE_BYTES)
+
+  /**
+   * @param sharing fragment keys by share index, one for each of the n; rowsKey of 32 bytes, used for nothing else.
+   * @throws E_SCHEME_INVALID; E_HEADER_TAG, E_FORMAT_FIELD, E_FORMAT_LENGTH for a FLOE header that does not fit the DEK.
+   */
+  constructor(
+    tools: SealerTools,
+    cipher: ContentCipher,
+    sharing: {
+      readonly scheme: Scheme
+      readonly extent: number
+      readonly fragmentKeys: readonly Uint8Array[]
+      readonly rowsKey: Uint8Array
+    },
+  ) {
+    const { scheme, fragmentKeys } = sharing
+    checkScheme(scheme)
+    if (fragmentKeys.length !== scheme.n) throw new RangeError(`${fragmentKeys.length} fragment keys for ${scheme.n} shares`)
+    this.#tools = tools
+    this.#scheme = scheme
+    this.#extent = sharing.extent
+    this.#floe = new FloeKey(tools.primitives, cipher.dek, cipher.aad, cipher.floeHeader)
+    this.#keys = prepareBlockKeys(tools.primitives, fragmentKeys.entries())
+    this.#rowsKey = Uint8Array.from(sharing.rowsKey)
+    const computed = Array.from({ length: scheme.n }, (_, i) => i).slice(systematicShares(scheme.k, scheme.t))
+    this.#plan = computed.length === 0 ? undefined : planMultiplication(encodeRows(scheme.k, scheme.t, computed))
+  }
+
+  /**
+   * One segment's blocks with tags, in order of share index, each in a buffer of its own.
+   *
+   * @param segment global index, inside the extent; each is split exactly once under one sharing.
+   * @param plaintext 262,112 bytes; fewer, also none, when `last`.
+   * @throws RangeError for a segment of another extent or a plaintext of another length.
+   */
+  split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
+    if (extentOfSegment(segment) !== this.#extent) throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
+    const { kernel } = this.#tools
+    const { k, n, t } = this.#scheme
+    const sealedBytes = plaintext.length + SEGMENT_OVERHEAD_BYTES
+    const rowBytes = blockBytes(sealedBytes, dataRows(this.#scheme), last)
+    const dataAt = t * rowBytes
+    // the key, not the caller, checks that the plaintext fits; a longer one must not spill over the rows
+    const target = kernel.input.subarray(dataAt, dataAt + sealedBytes)
+
+    this.#tools.randomFill(this.#nonce)
+    this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, target)
+    kernel.input.fill(0, dataAt + sealedBytes, k * rowBytes)
+    this.#writeRandomRows(segment, rowBytes)
+    if (this.#plan !== undefined) kernel.multiply(this.#plan, rowBytes)
+
+    const unchanged = systematicShares(k, t)
+    return Array.from({ length: n }, (_, index) => {
+      const area = index < unchanged ? kernel.input : kernel.output
+      const at = (index < unchanged ? index : index - unchanged) * rowBytes
+      return this.#frame(segment, index, area.subarray(at, at + rowBytes))
+    })
+  }
+
+  /** Overwrites keys as far as JavaScript can. */
+  close(): void {
+    this.#floe.destroy()
+    this.#rowsKey.fill(0)
+  }
+
+  #writeRandomRows(segment: number, rowBytes: number): void {
+    const { kernel, primitives } = this.#tools
+    const { t } = this.#scheme
+    if (t === 0) return
+    const place = innerBlockBytes(dataRows(this.#scheme))
+    const rows = randomRows(primitives, this.#rowsKey, this.#scheme, segment)
+    for (let r = 0; r < t; r++) kernel.input.set(rows.subarray(r * place, r * place + rowBytes), r * rowBytes)
+  }
+
+  #frame(segment: number, index: number, block: Uint8Array): Uint8Array<ArrayBuffer> {
+    const framed = this.#tools.allocate(block.length + BLOCK_TAG_BYTES)
+    framed.set(block)
+    framed.set(tagBlock(this.#keys.get(index)!, segment, block), block.length)
+    return framed
+  }
+}
+
+/** Checks, combines and opens the segments of one extent of one sharing. Synchronous. */
+export class SegmentOpener {
+  readonly #tools: CodecTools
+  readonly #scheme: Scheme
+  readonly #extent: number
+  readonly #floe: FloeKey
+  readonly #keys: BlockKeys
+  readonly #plans = new Map<string, Multiplication>()
+
+  /**
+   * @param sharing fragment keys by share index; those of shares that are not read may be missing.
+   * @throws as `SegmentSealer`.
+   */
+  constructor(
+    tools: CodecTools,
+    cipher: ContentCipher,
+    sharing: { readonly scheme: Scheme; readonly extent: number; readonly fragmentKeys: ReadonlyMap<number, Uint8Array> },
+  ) {
+    checkScheme(sharing.scheme)
+    this.#tools = tools
+    this.#scheme = sharing.scheme
+    this.#extent = sharing.extent
+    this.#floe = new FloeKey(tools.primitives, cipher.dek, cipher.aad, cipher.floeHeader)
+    this.#keys = prepareBlockKeys(tools.primitives, sharing.fragmentKeys)
+  }
+
+  /**
+   * Checks every block's tag, combines the first k that verify and opens the segment. When the segment does not open,
+   * other k-subsets are tried, those that exchange the fewest blocks first; what does not fit the one that opens is named.
+   *
+   * @param sealedBytes length of the FLOE segment and `last`: from the manifest, never from a node.
+   * @throws E_SHARES_TOO_FEW, E_SHARES_MIXED, E_SCHEME_INVALID as `checkIndices`; E_FORMAT_LENGTH for a length that no
+   *   segment has; E_SEGMENT_TAG when tags pass and no subset opens; RangeError for a segment of another extent.
+   */
+  open(segment: number, last: boolean, sealedBytes: number, blocks: readonly FramedBlock[]): CodecAnswer {
+    if (extentOfSegment(segment) !== this.#extent) throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
+    const shortest = last ? SEGMENT_OVERHEAD_BYTES : SEGMENT_BYTES
+    if (!Number.isInteger(sealedBytes) || sealedBytes < shortest || sealedBytes > SEGMENT_BYTES) {
+      throw new MosaikError('E_FORMAT_LENGTH', `no segment has ${sealedBytes} bytes`, { segment, sealedBytes, last })
+    }
+    checkIndices(this.#scheme, segment, blocks)
+    const rowBytes = blockBytes(sealedBytes, dataRows(this.#scheme), last)
+    const { good, bad } = sortByTag(this.#tools.primitives, this.#keys, segment, rowBytes, blocks)
+    if (good.length < this.#scheme.k) return { badIndices: bad }
+
+    let tried = 0
+    for (const subset of exchanges(good, this.#scheme.k)) {
+      if (tried++ === MAX_SUBSETS) break
+      const plaintext = this.#combine(segment, last, sealedBytes, rowBytes, subset)
+      if (plaintext === undefined) continue
+      const forged = tried === 1 ? [] : this.#misfits(rowBytes, subset, good)
+      return {
+        plaintext,
+        ...(bad.length > 0 && { corruptIndices: bad }),
+        ...(forged.length > 0 && { forgedIndices: forged }),
+      }
+    }
+    throw new MosaikError('E_SEGMENT_TAG', `segment ${segment}: all tags pass, and no ${this.#scheme.k} shares open it`, {
+      segment,
+      indices: good.map((block) => String(block.index)),
+    })
+  }
+
+  /** Overwrites keys as far as JavaScript can. */
+  close(): void {
+    this.#floe.destroy()
+  }
+
+  #combine(segment: number, last: boolean, sealedBytes: number, rowBytes: number, subset: readonly FramedBlock[]) {
+    const { kernel } = this.#tools
+    loadRows(kernel, rowBytes, subset)
+    kernel.multiply(this.#planFor(subset.map((block) => block.index)), rowBytes)
+    return this.#floe.tryOpenSegment(segment, kernel.output.subarray(0, sealedBytes), last)
+  }
+
+  /** Which of the other blocks are not what `subset`, whose rows are still in the kernel, says they should be. */
+  #misfits(rowBytes: number, subset: readonly FramedBlock[], good: readonly FramedBlock[]): number[] {
+    const { kernel, primitives } = this.#tools
+    const { k, t } = this.#scheme
+    const others = good.filter((block) => !subset.includes(block))
+    const from = subset.map((block) => block.index)
+    return others
+      .filter((block) => {
+        kernel.multiply(planMultiplication(recoverRows(k, t, from, [block.index])), rowBytes)
+        return !primitives.equal(kernel.output.subarray(0, rowBytes), block.bytes.subarray(0, rowBytes))
+      })
+      .map((block) => block.index)
+  }
+
+  #planFor(indices: readonly number[]): Multiplication {
+    const name = indices.join()
+    const { k, t } = this.#scheme
+    let plan = this.#plans.get(name)
+    if (plan === undefined) {
+      if (this.#plans.size >= MAX_PLANS) this.#plans.clear()
+      plan = planMultiplication(decodeRows(k, t, indices, dataRowNumbers(k, t)))
+      this.#plans.set(name, plan)
+    }
+    return plan
+  }
+}
