@@ -1,0 +1,154 @@
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { MosaikError } from '../../domain/errors.ts'
+import type { ObjectInfo, ObjectKey, ObjectWriter } from '../../ports/object-store.ts'
+import { checkSignal } from '../object-key.ts'
+import { fileError, isMissing } from './errors.ts'
+import { syncFolder, type DurableFolders } from './paths.ts'
+
+const READ_BACK_BYTES = 1024 * 1024
+
+/** Where a writer writes, and what it asks its store. */
+export interface WritePlace {
+  readonly label: string
+  readonly key: ObjectKey
+  /** Below `.tmp/`, on the same file system as `path`. */
+  readonly temporaryPath: string
+  readonly path: string
+  readonly folders: DurableFolders
+  /** @throws E_NODE_UNREACHABLE when the disk is no longer mounted. */
+  checkMounted(): Promise<void>
+}
+
+/** Opens the temporary file. @throws E_NODE_UNREACHABLE, E_NODE_REFUSED, E_NODE_FULL */
+export async function openDirectoryWriter(place: WritePlace, signal: AbortSignal): Promise<DirectoryWriter> {
+  checkSignal(signal)
+  await place.checkMounted()
+  try {
+    // Never re-made here: on a disk that has just been unmounted the folder is missing, and must stay so.
+    const file = await open(place.temporaryPath, 'wx+', 0o600)
+    return new DirectoryWriter(place, file, signal)
+  } catch (error) {
+    if (isMissing(error)) await place.checkMounted()
+    throw fileError(error, place.label, 'create')
+  }
+}
+
+/**
+ * Writes to a temporary file; `commit` syncs it, reads it back (through the page cache: it proves what the file system
+ * holds, not the platter), renames it into place and syncs the folder.
+ */
+export class DirectoryWriter implements ObjectWriter {
+  readonly #place: WritePlace
+  readonly #signal: AbortSignal
+  readonly #file: FileHandle
+  #sizeBytes = 0
+  #crc = 0
+  #failure: MosaikError | undefined
+  #state: 'open' | 'renamed' | 'committed' | 'aborted' = 'open'
+
+  constructor(place: WritePlace, file: FileHandle, signal: AbortSignal) {
+    this.#place = place
+    this.#file = file
+    this.#signal = signal
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    await this.#guard('write', async () => {
+      for (let offset = 0; offset < chunk.length;) {
+        const { bytesWritten } = await this.#file.write(chunk, offset, chunk.length - offset, this.#sizeBytes + offset)
+        offset += bytesWritten
+      }
+      this.#crc = crc32(chunk, this.#crc)
+      this.#sizeBytes += chunk.length
+    })
+  }
+
+  async commit(): Promise<ObjectInfo> {
+    const { key, path } = this.#place
+    await this.#guard('commit', async () => {
+      await this.#file.sync()
+      await this.#verify()
+      await this.#file.close()
+      await this.#place.checkMounted()
+      checkSignal(this.#signal)
+      await this.#moveIntoPlace()
+      await syncFolder(dirname(path))
+      await this.#place.checkMounted()
+      this.#state = 'committed'
+    })
+    return { key, sizeBytes: this.#sizeBytes }
+  }
+
+  async abort(): Promise<void> {
+    const renamed = this.#state === 'renamed'
+    await this.discard()
+    if (!renamed) return
+    await unlink(this.#place.path).catch(ignore)
+    await syncFolder(dirname(this.#place.path)).catch(ignore)
+  }
+
+  /** Ends the writer and removes its temporary file, but nothing that already lies under the key. Never rejects. */
+  async discard(): Promise<void> {
+    if (this.#state === 'committed' || this.#state === 'aborted') return
+    this.#state = 'aborted'
+    await this.#file.close().catch(ignore)
+    await unlink(this.#place.temporaryPath).catch(ignore)
+  }
+
+  async #moveIntoPlace(): Promise<void> {
+    const { path, temporaryPath, folders } = this.#place
+    const folder = dirname(path)
+    await folders.make(folder)
+    try {
+      await rename(temporaryPath, path)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      folders.forget(folder)
+      await this.#place.checkMounted()
+      await folders.make(folder)
+      await rename(temporaryPath, path)
+    }
+    this.#state = 'renamed'
+  }
+
+  async #verify(): Promise<void> {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BACK_BYTES, Math.max(1, this.#sizeBytes)))
+    let crc = 0
+    let position = 0
+    for (;;) {
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, position)
+      if (bytesRead === 0) break
+      crc = crc32(buffer.subarray(0, bytesRead), crc)
+      position += bytesRead
+      checkSignal(this.#signal)
+    }
+    if (position !== this.#sizeBytes || crc !== this.#crc) {
+      const { label, key } = this.#place
+      throw new MosaikError('E_NODE_CORRUPT', `node ${label}: what lies under ${key} is not what was written`, {
+        node: label,
+        key,
+        writtenBytes: this.#sizeBytes,
+        readBytes: position,
+      })
+    }
+  }
+
+  /** Runs one step; a failed one leaves the writer dead. */
+  async #guard(operation: string, step: () => Promise<void>): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#state !== 'open') throw new MosaikError('E_INTERNAL', `${operation} on a writer that has ended`)
+    try {
+      checkSignal(this.#signal)
+      await step()
+    } catch (error) {
+      this.#failure = fileError(error, this.#place.label, operation)
+      throw this.#failure
+    }
+  }
+}
+
+function ignore(): void {
+  // What cannot be cleaned up now is found by its age when the store is opened the next time.
+}
