@@ -225,7 +225,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$lock_sum" ]; then
     apt_install bubblewrap 2>/dev/null || say "bubblewrap could not be installed; ffmpeg will run without its sandbox"
   fi
   say "installing npm packages and Node 24 (npm ci)"
-  npm ci --include=dev --no-progress --loglevel=error </dev/null >/dev/null || fail "npm ci failed (its reason is above)"
+  npm ci --include=dev --no-progress --no-update-notifier --loglevel=error </dev/null >/dev/null || fail "npm ci failed (its reason is above)"
   fresh=yes
 else
   fresh=no
@@ -260,7 +260,7 @@ build() {
   built=build/.$name
   if [ ! -f "$built" ] || [ -n "$(find "$script" "$@" package-lock.json -newer "$built" 2>/dev/null | head -n 1)" ]; then
     say "building the $name"
-    "$node" --disable-warning=ExperimentalWarning "$script" </dev/null || fail "the $name could not be built"
+    "$node" --disable-warning=ExperimentalWarning "$script" </dev/null >/dev/null || fail "the $name could not be built"
     mkdir -p build
     touch "$built"
   fi

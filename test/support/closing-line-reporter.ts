@@ -37,7 +37,9 @@ function count(tally: RunTally, item: TestCase | TestSuite | TestModule, file: s
     if (result.state === 'failed') tally.failed++
     if (result.state === 'passed' || result.state === 'failed') tally.ran.push(id)
     else {
-      const unsaid = inFailedSuite ? 'its suite failed before it' : 'NO REASON GIVEN: use context.skip(condition, reason)'
+      const unsaid = inFailedSuite
+        ? 'its suite failed before it'
+        : 'NO REASON GIVEN: use context.skip(condition, reason)'
       const reason = result.state === 'skipped' ? (result.note ?? unsaid) : 'the run ended before it'
       tally.skipped.push({ id, reason: item.options.mode === 'todo' ? 'todo' : reason })
     }
@@ -67,7 +69,9 @@ export default class ClosingLineReporter implements Reporter {
     for (const module of modules) count(this.tally, module, module.relativeModuleId, false)
     this.tally.failed += unhandled.length
 
-    const mustRun = JSON.parse(readFileSync(new URL('../must-run.json', import.meta.url), 'utf8')) as { suites: string[] }
+    const mustRun = JSON.parse(readFileSync(new URL('../must-run.json', import.meta.url), 'utf8')) as {
+      suites: string[]
+    }
     this.missed = missedSuites(mustRun.suites, this.tally, process.env['MOSAIK_TEST_ALL'] === '1')
     if (process.env['CI'] === 'true') this.tally.failed += this.missed.length
     if (this.tally.failed > 0) process.exitCode = 1
@@ -83,7 +87,11 @@ export default class ClosingLineReporter implements Reporter {
       lines.push('')
     }
     if (this.missed.length > 0) {
-      lines.push(process.env['CI'] === 'true' ? 'FAILED, because these must run:' : 'In CI this would fail, because these must run:')
+      lines.push(
+        process.env['CI'] === 'true'
+          ? 'FAILED, because these must run:'
+          : 'In CI this would fail, because these must run:',
+      )
       lines.push(...this.missed.map((line) => `  ${line}`), '')
     }
     // A run that broke down before its tests, or after them, has failed too.
