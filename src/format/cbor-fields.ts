@@ -3,8 +3,8 @@ import { toHex, type Id } from '../domain/ids.ts'
 import type { DecodedCbor, DecodedMap } from './cbor.ts'
 
 /**
- * Readers of CBOR fields. A key that is missing or not listed, a value of another type, a byte string of another length and
- * a text outside a closed list are E_FORMAT_CBOR; a number outside its range or a value that contradicts another is
+ * Readers of CBOR fields. A key that is missing or not listed, a value of another type and a byte string of another length
+ * are E_FORMAT_CBOR; a number outside its range, a text outside a closed list and a value that contradicts another are
  * E_FORMAT_FIELD (docs/FORMAT.md §14).
  */
 export type Read<T> = (value: DecodedCbor | undefined, what: string) => T
@@ -68,12 +68,12 @@ export function readNullable<T>(readValue: Read<T>): Read<T | null> {
   return (value, what) => (value === null ? null : readValue(value, what))
 }
 
-/** One text of a closed list. */
+/** One text of a closed list; another text is E_FORMAT_FIELD. */
 export function readOneOf<T extends string>(...allowed: readonly T[]): Read<T> {
   return (value, what) => {
     const text = readText(value, what)
     const found = allowed.find((one) => one === text)
-    if (found === undefined) throw typeFault(what, `one of ${allowed.join(', ')}`)
+    requireField(found !== undefined, `${what} must be one of ${allowed.join(', ')}`)
     return found
   }
 }

@@ -1,4 +1,4 @@
-import { decode, encode, rfc8949EncodeOptions, Token, Tokenizer, Type, type DecodeOptions } from 'cborg'
+import { decode, encode, rfc8949EncodeOptions, Tokenizer, Type, type DecodeOptions, type Token } from 'cborg'
 import { MosaikError } from '../domain/errors.ts'
 
 /**

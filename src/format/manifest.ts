@@ -1,3 +1,4 @@
+import { MosaikError } from '../domain/errors.ts'
 import { fromHex } from '../domain/ids.ts'
 import {
   INLINE_MAX_BYTES,
@@ -112,7 +113,7 @@ const readRetention: Read<Retention> = (value, what) =>
 
 const readSegment: Read<readonly [number, number, number]> = (value, what) => {
   const numbers = readArray(readInteger)(value, what)
-  requireField(numbers.length === 3, `${what} must be [offset, length, duration]`)
+  if (numbers.length !== 3) throw new MosaikError('E_FORMAT_CBOR', `${what} must be [offset, length, duration]`)
   return [numbers[0]!, numbers[1]!, numbers[2]!]
 }
 
@@ -196,6 +197,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     assets: readArray(readAsset),
   })
   requireField(manifest.generation >= 1, 'manifest.generation counts from 1')
+  // null above generation 1 is allowed: the numbers before may have been reserved and never stored
   requireField(manifest.generation > 1 || manifest.previous === null, 'manifest.previous of generation 1 must be null')
   for (const { id, sealed } of manifest.assets) {
     if (sealed === null) continue

@@ -42,10 +42,10 @@ describe('manifest (§7)', () => {
     'a title that is a number': [(m) => m.set('title', 1), 'E_FORMAT_CBOR'],
     'null where null is not listed': [(m) => m.set('title', null), 'E_FORMAT_CBOR'],
     'a short salt': [(m) => m.set('salt', new Uint8Array(31)), 'E_FORMAT_CBOR'],
-    'an unlisted asset kind': [(m) => asset(m).set('kind', 'thumbnail'), 'E_FORMAT_CBOR'],
+    'an unlisted asset kind': [(m) => asset(m).set('kind', 'thumbnail'), 'E_FORMAT_FIELD'],
     'an unlisted retention': [
       (m) => (m.get('retention') as Map<string, unknown>).set('mode', 'maybe'),
-      'E_FORMAT_CBOR',
+      'E_FORMAT_FIELD',
     ],
     'generation 0': [(m) => m.set('generation', 0), 'E_FORMAT_FIELD'],
     'a previous in generation 1': [(m) => m.set('generation', 1), 'E_FORMAT_FIELD'],
