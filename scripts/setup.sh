@@ -22,8 +22,11 @@ root=$(pwd -P)
 stamp=node_modules/.mosaik-setup
 
 say() { printf 'setup: %s\n' "$*"; }
+# fail REASON [LINE…]: lines after the first stand alone, to be copied.
 fail() {
-  printf 'setup: %s\n' "$@" >&2
+  printf 'setup: %s\n' "$1" >&2
+  shift
+  [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
   exit 1
 }
 
@@ -170,7 +173,7 @@ missing_on_debian() {
   fi
   [ -n "$packages" ] || return 0
   may_be_root || fail "these packages are missing, and only an administrator may install them. Run, then try again:" \
-    "  sudo apt-get update && sudo apt-get install -y --no-install-recommends $packages"
+    "sudo apt-get update && sudo apt-get install -y --no-install-recommends $packages"
   say "installing $packages (apt-get; takes a while the first time)"
   # shellcheck disable=SC2086 # a list of names
   apt_install $packages || fail "apt-get could not install: $packages (its last words are above)"
@@ -245,7 +248,7 @@ if [ $fresh = yes ]; then printf '%s\n' "$lock_sum" >"$stamp"; fi
 
 if [ $playwright_browser = yes ] && [ -z "$(ls -d "$HOME"/.cache/ms-playwright/chromium* 2>/dev/null)" ]; then
   may_be_root || fail "a browser for the tests is missing; install Google Chrome, or run:" \
-    "  sudo node_modules/.bin/playwright-core install-deps chromium && node_modules/.bin/playwright-core install chromium"
+    "sudo node_modules/.bin/playwright-core install-deps chromium && node_modules/.bin/playwright-core install chromium"
   say "installing Chromium (Playwright's build)"
   "$node" node_modules/.bin/playwright-core install --with-deps chromium >/dev/null </dev/null ||
     fail "Chromium could not be installed"
