@@ -8,4 +8,10 @@ export interface NodePool {
   nodes(): Promise<readonly StorageNode[]>
   /** The open store of a node. @throws E_NODE_UNKNOWN, E_NODE_FOREIGN (another vault's), E_NODE_UNREACHABLE */
   store(node: Id): Promise<ObjectStore>
+  /** False while the node did not answer the last times it was asked. */
+  isHealthy(node: Id): boolean
+  /** Expected time to the first answer, in ms; for ranking and hedging. */
+  expectedMs(node: Id): number
+  /** What came of a call: keeps `isHealthy` and `expectedMs` true. `elapsedMs` of failed calls does not count as speed. */
+  observe(node: Id, outcome: 'ok' | 'failed', elapsedMs: number): void
 }

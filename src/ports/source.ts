@@ -1,5 +1,6 @@
 import type { Id } from '../domain/ids.ts'
 import type { RecordingInfo } from '../domain/recording.ts'
+import type { WorkInput } from './catalog/recordings.ts'
 
 /**
  * One finished recording that a source offers. A meeting-system connector is one file under `src/sources` that makes these and
@@ -56,3 +57,14 @@ export type SourcePlace =
       readonly sha256?: string
     }
   | { readonly kind: 'upload'; readonly upload: Id }
+
+/** Fetches what an offer named, when its work runs. */
+export interface SourceAccess {
+  /** @throws E_SOURCE_UNREADABLE when it is gone, E_SOURCE_CHANGED when it is not what was offered */
+  open(input: WorkInput): Promise<{ readonly original: SourceFile; readonly captions: SourceFile | null }>
+  /**
+   * Lets go of the source copy after the receipt: the spool always, a file only when its offer said so and it is still the one that was
+   * read. Nothing to do is success.
+   */
+  release(input: WorkInput): Promise<void>
+}

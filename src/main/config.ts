@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { MosaikError } from '../domain/errors.ts'
+
+/**
+ * Settings of the vault, from (strongest first) command-line flags, environment (`MOSAIK_…`), a JSON file named by
+ * `MOSAIK_CONFIG`, and the defaults of the embedded form. Checked once, at start; docs/OPERATIONS.md lists them.
+ */
+const settings = z.strictObject({
+  /** Folder of everything that the embedded form keeps: catalog, Redis, keyring, spool, directory nodes. */
+  data: z.string().min(1).default('./data'),
+  host: z.string().min(1).default('127.0.0.1'),
+  /** 0 takes a free port. */
+  port: z.coerce.number().int().min(0).max(65535).default(8420),
+  /** What viewers see in front of `/s`; by default http://host:port. */
+  publicUrl: z.url({ protocol: /^https?$/ }).optional(),
+  /** PostgreSQL; SQLite in the data folder without. */
+  databaseUrl: z.string().startsWith('postgres').optional(),
+  /** Redis; a child process in the data folder without. */
+  redisUrl: z.string().startsWith('redis').optional(),
+  passphraseFile: z.string().min(1).optional(),
+  /** Folder whose finished recordings are deposited. */
+  watch: z.string().min(1).optional(),
+  watchStableSeconds: z.coerce.number().min(0).max(86_400).default(60),
+  watchDeleteAfterReceipt: z.stringbool().or(z.boolean()).default(false),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  /** Log to this file instead of standard error. */
+  logFile: z.string().min(1).optional(),
+  /** Threads of the bulk engine. */
+  threads: z.coerce.number().int().min(1).max(64).default(Math.min(8, cpus().length)),
+  /** Suite of new manifests (docs/FORMAT.md §5). */
+  suite: z.coerce
+    .number()
+    .pipe(z.union([z.literal(1), z.literal(2)]))
+    .default(1),
+})
+
+export type Config = Omit<z.infer<typeof settings>, 'data'> & {
+  /** Absolute. */
+  readonly data: string
+  /** From MOSAIK_PASSPHRASE; never in a file or a log. */
+  readonly passphrase: string | undefined
+}
+
+const environmentNames: Readonly<Record<string, string>> = {
+  MOSAIK_DATA: 'data',
+  MOSAIK_HOST: 'host',
+  MOSAIK_PORT: 'port',
+  MOSAIK_PUBLIC_URL: 'publicUrl',
+  MOSAIK_DATABASE_URL: 'databaseUrl',
+  MOSAIK_REDIS_URL: 'redisUrl',
+  MOSAIK_PASSPHRASE_FILE: 'passphraseFile',
+  MOSAIK_WATCH: 'watch',
+  MOSAIK_WATCH_STABLE_SECONDS: 'watchStableSeconds',
+  MOSAIK_WATCH_DELETE_AFTER_RECEIPT: 'watchDeleteAfterReceipt',
+  MOSAIK_LOG_LEVEL: 'logLevel',
+  MOSAIK_LOG_FILE: 'logFile',
+  MOSAIK_THREADS: 'threads',
+  MOSAIK_SUITE: 'suite',
+}
+
+/** @param flags settings given on the command line. @throws E_CONFIG naming the setting, and where it came from */
+export function readConfig(flags: Readonly<Record<string, unknown>>, environment = process.env): Config {
+  const fromEnvironment: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('MOSAIK_') || value === undefined || value === '') continue
+    if (name === 'MOSAIK_PASSPHRASE' || name === 'MOSAIK_CONFIG' || name === 'MOSAIK_URL' || name === 'MOSAIK_TOKEN')
+      continue
+    const setting = environmentNames[name]
+    if (setting === undefined) {
+      throw new MosaikError('E_CONFIG', `the environment has ${name}, which is no setting; see docs/OPERATIONS.md`)
+    }
+    fromEnvironment[setting] = value
+  }
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
+  const parsed = settings.safeParse({ ...readConfigFile(environment['MOSAIK_CONFIG']), ...fromEnvironment, ...given })
+  if (!parsed.success) {
+    const words = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'settings'}: ${issue.message}`)
+    throw new MosaikError('E_CONFIG', `the settings are not right: ${words.join('; ')}`)
+  }
+  return {
+    ...parsed.data,
+    data: resolve(parsed.data.data),
+    passphrase: environment['MOSAIK_PASSPHRASE'] === '' ? undefined : environment['MOSAIK_PASSPHRASE'],
+  }
+}
+
+function readConfigFile(path: string | undefined): Record<string, unknown> {
+  if (path === undefined || path === '') return {}
+  try {
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(readFileSync(path, 'utf8')))
+  } catch (error) {
+    throw new MosaikError('E_CONFIG', `the settings file ${path} cannot be read as a JSON object`, {}, error)
+  }
+}
+
+/** Where a client finds a vault that is not on this machine, and its token. */
+export function remoteVault(environment = process.env): { readonly url: string; readonly token: string } | undefined {
+  const url = environment['MOSAIK_URL']
+  const token = environment['MOSAIK_TOKEN']
+  if (!url) return undefined
+  if (!token) throw new MosaikError('E_CONFIG', 'MOSAIK_URL is set and MOSAIK_TOKEN is not')
+  return { url, token }
+}
+
+/** What a child process that we start gets to see of the environment. */
+export function childEnvironment(environment = process.env): NodeJS.ProcessEnv {
+  return { PATH: environment['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' }
+}

@@ -1,0 +1,169 @@
+import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
+import type { Id } from '../domain/ids.ts'
+import type { StageContext, StageOutcome } from '../pipeline/stage.ts'
+import type { Catalog } from '../ports/catalog.ts'
+import type { WorkRow, WorkStage } from '../ports/catalog/recordings.ts'
+import type { Clock, Log, Random } from '../ports/system.ts'
+
+/** One line of the queue table: who does a stage, how many at once, how often, how long between tries. */
+export interface QueueSpec {
+  readonly stage: WorkStage
+  readonly concurrency: number
+  readonly leaseMs: number
+  /** Tries before the work counts as failed; trouble of nodes is tried for ever. */
+  readonly maxAttempts: number
+  readonly handler: (context: StageContext) => Promise<StageOutcome>
+  /** Called once when the work has failed for good. */
+  readonly failed: (work: WorkRow, error: { readonly code: ErrorCode; readonly message: string }) => Promise<void>
+}
+
+export interface RunnerPorts {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Tells the queue of work; losing it loses nothing, the sweep finds it. */
+  readonly announce: (work: Pick<WorkRow, 'id' | 'stage' | 'fence'>, delayMs: number) => void
+}
+
+/** Errors that wait for the world to get better, however long that takes. */
+const patient: ReadonlySet<ErrorCode> = new Set([
+  'E_NODES_TOO_FEW',
+  'E_SHARES_TOO_FEW',
+  'E_PLACEMENT_RULE',
+  'E_NODE_UNREACHABLE',
+  'E_ABORTED',
+  'E_LEASE_LOST',
+])
+const FIRST_DELAY_MS = 1_000
+const MAX_DELAY_MS = 60_000
+
+/**
+ * Runs one piece of work: claim, keep the lease, run the stage, write what came of it. Safe to call twice for the same work, by any
+ * number of processes: only one holds the lease, and writes of one that lost it are refused.
+ */
+export async function runWork(ports: RunnerPorts, spec: QueueSpec, workId: Id, shutdown: AbortSignal): Promise<void> {
+  if (shutdown.aborted) return
+  const { catalog, clock, log } = ports
+  const work = await catalog.work.claim(workId, clock.nowMs(), spec.leaseMs)
+  if (!work) return
+  const recording = await catalog.recordings.get(work.recording, undefined)
+  if (!recording) return
+  const lease = new AbortController()
+  const signal = AbortSignal.any([shutdown, lease.signal])
+  const fence = { work: work.id, fence: work.fence }
+  const progress = { doneUnits: work.doneUnits, totalUnits: work.totalUnits }
+  const renewing = keepLease(ports, spec, fence, progress, lease)
+  const startedAtMs = clock.monotonicMs()
+  try {
+    const outcome = await spec.handler({
+      recording,
+      work,
+      fence,
+      signal,
+      progress: (doneUnits, totalUnits) => Object.assign(progress, { doneUnits, totalUnits }),
+    })
+    const next: WorkRow[] = []
+    for (const { stage, input } of outcome.next) {
+      const id = Array.from(ports.random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join('')
+      next.push(await catalog.work.add({ id, recording: work.recording, stage, input, runAtMs: clock.nowMs() }, fence))
+    }
+    await catalog.work.renew(fence, clock.nowMs(), spec.leaseMs, {
+      doneUnits: progress.totalUnits ?? progress.doneUnits,
+      totalUnits: progress.totalUnits,
+    })
+    await catalog.work.finish(fence, clock.nowMs())
+    for (const row of next) if (row.state === 'pending') ports.announce(row, 0)
+    log.info('work.done', {
+      work: work.id,
+      stage: work.stage,
+      recording: work.recording,
+      elapsedMs: Math.round(clock.monotonicMs() - startedAtMs),
+    })
+  } catch (error) {
+    await workFailed(ports, spec, work, lease.signal.aborted ? lease.signal.reason : error, shutdown.aborted)
+  } finally {
+    lease.abort(new MosaikError('E_ABORTED', 'the work has ended'))
+    await renewing
+  }
+}
+
+async function keepLease(
+  ports: RunnerPorts,
+  spec: QueueSpec,
+  fence: { readonly work: Id; readonly fence: number },
+  progress: { readonly doneUnits: number; readonly totalUnits: number | null },
+  lease: AbortController,
+): Promise<void> {
+  const everyMs = Math.min(1_000, spec.leaseMs / 3)
+  let lastRenewedMs = ports.clock.monotonicMs()
+  let lastProgress = -1
+  while (!lease.signal.aborted) {
+    try {
+      await ports.clock.sleep(everyMs, lease.signal)
+    } catch {
+      return
+    }
+    const nowMs = ports.clock.monotonicMs()
+    if (progress.doneUnits === lastProgress && nowMs - lastRenewedMs < spec.leaseMs / 3) continue
+    try {
+      await ports.catalog.work.renew(fence, ports.clock.nowMs(), spec.leaseMs, { ...progress })
+      lastRenewedMs = nowMs
+      lastProgress = progress.doneUnits
+    } catch (error) {
+      // A catalog that does not answer is not a lost lease, until the lease has run out.
+      if (isMosaikError(error, 'E_LEASE_LOST') || nowMs - lastRenewedMs > spec.leaseMs) {
+        lease.abort(new MosaikError('E_LEASE_LOST', 'another worker has taken over this work', {}, error))
+      }
+    }
+  }
+}
+
+async function workFailed(
+  ports: RunnerPorts,
+  spec: QueueSpec,
+  work: WorkRow,
+  error: unknown,
+  shuttingDown: boolean,
+): Promise<void> {
+  const { catalog, clock, log } = ports
+  const reason = isMosaikError(error)
+    ? { code: error.code, message: error.message }
+    : { code: 'E_INTERNAL' as const, message: 'an unexpected fault; the log says more' }
+  const fields = {
+    work: work.id,
+    stage: work.stage,
+    recording: work.recording,
+    code: reason.code,
+    attempt: work.attemptsCount,
+  }
+  if (isMosaikError(error, 'E_LEASE_LOST')) {
+    log.warn('work.lease-lost', fields)
+    return
+  }
+  const final =
+    !shuttingDown &&
+    !patient.has(reason.code) &&
+    ((isMosaikError(error) && error.retry === 'never') || work.attemptsCount >= spec.maxAttempts)
+  const delayMs = shuttingDown ? 0 : retryDelayMs(work.attemptsCount, ports.random)
+  const detail = isMosaikError(error) ? error.fields : { stack: error instanceof Error ? error.stack : String(error) }
+  log.warn(final ? 'work.failed' : 'work.retry', { ...fields, delayMs, ...detail })
+  const nowMs = clock.nowMs()
+  const fence = { work: work.id, fence: work.fence }
+  try {
+    await catalog.work.fail(fence, nowMs, reason, final ? null : nowMs + delayMs)
+    if (final) await spec.failed(work, reason)
+    else if (!shuttingDown) ports.announce(work, delayMs)
+  } catch (failure) {
+    // The lease runs out and the sweep takes over.
+    log.error('work.fail-not-written', {
+      ...fields,
+      cause: failure instanceof Error ? failure.message : String(failure),
+    })
+  }
+}
+
+function retryDelayMs(attemptsCount: number, random: Random): number {
+  const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(10, attemptsCount - 1))
+  return Math.round(delayMs * (0.5 + random.fraction() / 2))
+}

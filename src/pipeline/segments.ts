@@ -1,0 +1,37 @@
+/** One plaintext segment in order; `bytes` owns its buffer whole, so that it can be transferred. */
+export interface PlainSegment {
+  readonly index: number
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly last: boolean
+}
+
+/**
+ * Cuts a stream into segments of `segmentPlainBytes`; exactly one is the last, and it may be empty or full (docs/FORMAT.md §3).
+ * Copies each byte once. `observe` sees every chunk in order, before it is cut.
+ */
+export async function* cutSegments(
+  content: AsyncIterable<Uint8Array>,
+  segmentPlainBytes: number,
+  observe: (chunk: Uint8Array) => void,
+): AsyncGenerator<PlainSegment> {
+  let index = 0
+  let filling = new Uint8Array(segmentPlainBytes)
+  let filledBytes = 0
+  for await (const chunk of content) {
+    observe(chunk)
+    let taken = 0
+    while (taken < chunk.length) {
+      if (filledBytes === segmentPlainBytes) {
+        // Full and more bytes follow: only now is it known not to be the last.
+        yield { index: index++, bytes: filling, last: false }
+        filling = new Uint8Array(segmentPlainBytes)
+        filledBytes = 0
+      }
+      const part = chunk.subarray(taken, taken + segmentPlainBytes - filledBytes)
+      filling.set(part, filledBytes)
+      filledBytes += part.length
+      taken += part.length
+    }
+  }
+  yield { index, bytes: filledBytes === segmentPlainBytes ? filling : filling.slice(0, filledBytes), last: true }
+}

@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto'
+import { SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, createFloeHeader } from '../crypto/floe.ts'
+import { fragmentKey } from '../crypto/fragment-tag.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import type { Scheme } from '../domain/dispersal.ts'
+import { MosaikError } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import type { StorageNode } from '../domain/node.ts'
+import type { AssetKind, SealedAsset } from '../domain/recording.ts'
+import { encodeAssetHeader } from '../format/asset-header.ts'
+import { EXTENT_SEGMENTS, encodeFragmentHeader } from '../format/fragment-header.ts'
+import { objectName } from '../format/object-names.ts'
+import type { Fence } from '../ports/catalog/recordings.ts'
+import type { LayoutCatalog, NewObject } from '../ports/catalog/layout.ts'
+import type { AtRestVault } from '../ports/keyring.ts'
+import type { NodePool } from '../ports/node-pool.ts'
+import type { AssetCipher, SegmentEngine, SegmentSplitter } from '../ports/segment-engine.ts'
+import type { Clock, Random } from '../ports/system.ts'
+import { ExtentPlacer, type LaneTarget } from './place.ts'
+import { cutSegments } from './segments.ts'
+
+/** What the write path of one asset needs from outside. */
+export interface StorePorts {
+  readonly layout: LayoutCatalog
+  readonly pool: NodePool
+  readonly engine: SegmentEngine
+  readonly atRest: AtRestVault
+  readonly primitives: Primitives
+  readonly random: Random
+  readonly clock: Clock
+}
+
+export interface AssetToStore {
+  readonly organisation: Id
+  readonly recording: Id
+  readonly asset: Id
+  readonly kind: AssetKind
+  readonly scheme: Scheme
+  /** Share i goes to node i; chosen by the placement rule. */
+  readonly nodes: readonly StorageNode[]
+  readonly content: AsyncIterable<Uint8Array>
+  readonly fence: Fence
+  /** Called with the bytes taken so far. */
+  readonly progress?: ((contentBytes: number) => void) | undefined
+}
+
+export interface StoredAsset {
+  readonly attempt: Id
+  readonly sealed: SealedAsset
+  readonly contentBytes: number
+  readonly sha256: Uint8Array
+  /** Smallest number of verified fragments over the extents. */
+  readonly fragmentsVerified: number
+}
+
+/**
+ * seal | split | place as one streaming step with bounded memory: a fresh attempt (DEK, FLOE header, verify key), one sharing, extent
+ * by extent. Object rows are durable before their PUT. When it fails, what was written is left to the collector by its rows.
+ *
+ * @throws E_NODES_TOO_FEW when an extent has fewer than min(k + 1, n) verified fragments; E_LEASE_LOST; what `content` throws.
+ */
+export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal: AbortSignal): Promise<StoredAsset> {
+  const { random, primitives, engine } = ports
+  const attempt = toHex(random.bytes(16))
+  const sharing = toHex(random.bytes(16))
+  const header = encodeAssetHeader({ ...asset, attempt })
+  const aad = primitives.sha256(header)
+  const dek = random.bytes(32)
+  const verifyKey = random.bytes(32)
+  const floeHeader = createFloeHeader(primitives, dek, aad, random.bytes(32))
+  const cipher: AssetCipher = { dek, floeHeader, aad }
+  await ports.layout.addAttempt(
+    {
+      id: attempt,
+      organisation: asset.organisation,
+      recording: asset.recording,
+      asset: asset.asset,
+      kind: asset.kind,
+      state: 'writing',
+      wrappedVerifyKey: await ports.atRest.wrapAtRest(attempt, verifyKey),
+      sealedBytes: null,
+      scheme: asset.scheme,
+    },
+    asset.fence,
+  )
+
+  const hash = createHash('sha256')
+  let contentBytes = 0
+  let sealedBytes = 0
+  let fragmentsVerified = asset.scheme.n
+  let extent: OpenExtent | undefined
+  const lostIndices = new Set<number>()
+  const inFlight: Promise<Uint8Array[]>[] = []
+  const settle = async (): Promise<void> => {
+    const blocks = await inFlight.shift()
+    if (blocks) await extent?.placer.write(blocks)
+  }
+  const endExtent = async (): Promise<void> => {
+    if (!extent) return
+    while (inFlight.length > 0) await settle()
+    const verified = await commitExtent(ports, extent, lostIndices)
+    fragmentsVerified = Math.min(fragmentsVerified, verified)
+    extent.splitter.close()
+    extent = undefined
+  }
+
+  try {
+    const segments = cutSegments(asset.content, SEGMENT_PLAIN_BYTES, (chunk) => {
+      hash.update(chunk)
+      contentBytes += chunk.length
+      asset.progress?.(contentBytes)
+    })
+    for await (const segment of segments) {
+      signal.throwIfAborted()
+      if (segment.index % EXTENT_SEGMENTS === 0) {
+        await endExtent()
+        const number = Math.floor(segment.index / EXTENT_SEGMENTS)
+        extent = await openExtent(ports, asset, { attempt, sharing, verifyKey, cipher, number, lostIndices }, signal)
+      }
+      if (!extent) throw new MosaikError('E_INTERNAL', 'a segment outside any extent')
+      sealedBytes += segment.last ? segment.bytes.length + SEGMENT_BYTES - SEGMENT_PLAIN_BYTES : SEGMENT_BYTES
+      const split = extent.splitter.split(segment.index, segment.bytes, segment.last)
+      split.catch(() => undefined) // awaited in order; an early rejection must not count as unhandled
+      inFlight.push(split)
+      if (inFlight.length > engine.parallelism) await settle()
+    }
+    await endExtent()
+  } catch (error) {
+    await Promise.allSettled(inFlight)
+    await extent?.placer.abort()
+    extent?.splitter.close()
+    throw error
+  }
+  return {
+    attempt,
+    sealed: { header, dek, floeHeader, sealedBytes, verifyKeys: [verifyKey] },
+    contentBytes,
+    sha256: new Uint8Array(hash.digest()),
+    fragmentsVerified,
+  }
+}
+
+interface OpenExtent {
+  readonly placer: ExtentPlacer
+  readonly splitter: SegmentSplitter
+}
+
+interface ExtentPlan {
+  readonly attempt: Id
+  readonly sharing: Id
+  readonly verifyKey: Uint8Array
+  readonly cipher: AssetCipher
+  readonly number: number
+  /** Shares whose node was dropped in an earlier extent: not tried again in this attempt, repaired later. */
+  readonly lostIndices: ReadonlySet<number>
+}
+
+async function openExtent(
+  ports: StorePorts,
+  asset: AssetToStore,
+  plan: ExtentPlan,
+  signal: AbortSignal,
+): Promise<OpenExtent> {
+  const { scheme } = asset
+  const headers = asset.nodes.map((_, index) =>
+    encodeFragmentHeader({ attempt: plan.attempt, sharing: plan.sharing, extent: plan.number, index, scheme }),
+  )
+  const targets: LaneTarget[] = []
+  const rows: NewObject[] = []
+  for (const [index, node] of asset.nodes.entries()) {
+    if (plan.lostIndices.has(index)) continue
+    const key = objectName('fragment', ports.random.bytes(16))
+    targets.push({ index, node: node.id, nodeName: node.name, key, store: () => ports.pool.store(node.id) })
+    rows.push({
+      node: node.id,
+      key,
+      organisation: asset.organisation,
+      recording: asset.recording,
+      role: { kind: 'fragment', attempt: plan.attempt, extent: plan.number },
+      sharing: plan.sharing,
+      index,
+      createdAtMs: ports.clock.nowMs(),
+    })
+  }
+  await ports.layout.addObjects(rows, asset.fence)
+  const splitter = ports.engine.splitter(plan.cipher, {
+    scheme,
+    extent: plan.number,
+    fragmentKeys: headers.map((header) => fragmentKey(ports.primitives, plan.verifyKey, header)),
+    rowsKey: ports.random.entropy(32),
+  })
+  const placer = new ExtentPlacer(targets, neededFragments(scheme), ports.clock, signal)
+  try {
+    await placer.write(headers)
+  } catch (error) {
+    splitter.close()
+    await placer.abort()
+    throw error
+  }
+  return { placer, splitter }
+}
+
+async function commitExtent(ports: StorePorts, extent: OpenExtent, lostIndices: Set<number>): Promise<number> {
+  let verified = 0
+  for (const result of await extent.placer.commit()) {
+    const { node, key, index } = result.target
+    if (result.sizeBytes === undefined) {
+      lostIndices.add(index)
+      await ports.layout.setObjectState(node, key, 'failed')
+    } else {
+      verified++
+      await ports.layout.setObjectState(node, key, 'stored', result.sizeBytes)
+    }
+  }
+  return verified
+}
+
+/** Verified fragments or shares below which nothing counts as stored: min(k + 1, n). */
+export function neededFragments({ k, n }: Scheme): number {
+  return Math.min(k + 1, n)
+}

@@ -1,0 +1,224 @@
+import type { StorageNode } from '../domain/node.ts'
+import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import { planRenditions } from '../domain/media-plan.ts'
+import type { ManifestAsset } from '../domain/recording.ts'
+import type { RecordingCatalog } from '../ports/catalog/recordings.ts'
+import type { Suite } from '../ports/keyring.ts'
+import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../ports/media.ts'
+import type { AssetReader, VaultReader } from '../ports/vault-reader.ts'
+import { commitManifest } from './commit-manifest.ts'
+import type { DocumentPorts } from './place-document.ts'
+import { placeNewSharing, type PlacementPorts } from './placement.ts'
+import { keepSmallAsset, type KeptAsset } from './small-asset.ts'
+import type { StageContext, StageOutcome } from './stage.ts'
+import { storeAsset, type StorePorts } from './store-asset.ts'
+
+export interface TranscodePorts extends StorePorts, DocumentPorts, PlacementPorts {
+  readonly recordings: RecordingCatalog
+  readonly reader: VaultReader
+  readonly media: MediaTool
+  readonly suite: Suite
+}
+
+/**
+ * Second stage: reads the original back from the vault, makes renditions, poster and captions, stores each like the original, and names
+ * all of them in one new manifest generation. One failed rendition never blocks the others; when none could be made the recording is
+ * `unplayable` with the reason, and its original stays safe.
+ *
+ * @throws E_MEDIA_TOOL (try again), E_SHARES_TOO_FEW, E_NODES_TOO_FEW, E_LEASE_LOST
+ */
+export async function transcode(ports: TranscodePorts, context: StageContext): Promise<StageOutcome> {
+  const { recording, fence, signal } = context
+  const opened = await ports.reader.open(recording.organisation, recording.id, 'transcode', signal)
+  const { manifest } = opened
+  if (manifest.assets.some((asset) => asset.kind === 'rendition')) return { next: [] }
+  await ports.layout.failWriting(recording.id, fence)
+  await ports.recordings.update(recording.id, { state: 'transcoding', reason: null }, ports.clock.nowMs(), fence)
+  const original = manifest.assets.find((asset) => asset.kind === 'original')
+  if (!original) throw new MosaikError('E_ASSET_UNKNOWN', 'the manifest names no original', { recording: recording.id })
+  const input = mediaInput(opened.asset(original.id))
+
+  let info: MediaInfo
+  let plans: RenditionPlan[]
+  try {
+    info = await ports.media.probe(input, signal)
+    plans = planRenditions(info)
+  } catch (error) {
+    return await giveUp(ports, context, error)
+  }
+  const nodes = await placeNewSharing(ports, recording.organisation, recording.scheme)
+  const made = await makeRenditions(ports, context, { input, info, plans, nodes })
+  if (made.kept.length === 0) return await giveUp(ports, context, made.lastError)
+  const kept = [
+    ...made.kept,
+    ...(await makeSmallAssets(ports, context, { input, info, plans, nodes }, manifest.assets)),
+  ]
+  await commitManifest(
+    ports,
+    {
+      manifest: { ...manifest, assets: [...manifest.assets, ...kept.map(({ asset }) => asset)] },
+      expectedStored: manifest.generation,
+      suite: ports.suite,
+      scheme: recording.scheme,
+      nodes,
+      attempts: kept.flatMap(({ attempts }) => attempts),
+      supersede: [],
+      change: { state: 'ready', durationMs: info.durationMs, reason: made.reason },
+      fence,
+    },
+    signal,
+  )
+  await ports.recordings.addEvent(recording.id, ports.clock.nowMs(), 'ready', {
+    renditions: made.kept.map(({ asset }) => asset.name).join(' '),
+  })
+  return { next: [] }
+}
+
+interface Making {
+  readonly input: MediaInput
+  readonly info: MediaInfo
+  readonly plans: readonly RenditionPlan[]
+  readonly nodes: readonly StorageNode[]
+}
+
+interface Made {
+  readonly kept: readonly KeptAsset[]
+  readonly lastError: unknown
+  readonly reason: { readonly code: ErrorCode; readonly message: string } | null
+}
+
+async function makeRenditions(ports: TranscodePorts, context: StageContext, making: Making): Promise<Made> {
+  const kept: KeptAsset[] = []
+  let lastError: unknown
+  let reason: Made['reason'] = null
+  const totalMs = making.info.durationMs * making.plans.length
+  for (const [done, plan] of making.plans.entries()) {
+    const progress = (doneMs: number): void =>
+      context.progress(Math.min(totalMs, done * making.info.durationMs + doneMs), totalMs)
+    try {
+      kept.push(await makeRendition(ports, context, making, plan, progress))
+    } catch (error) {
+      context.signal.throwIfAborted()
+      if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
+      lastError = error
+      reason = { code: error.code, message: `${plan.name}: ${error.message}` }
+      await ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), 'rendition-failed', {
+        rendition: plan.name,
+        code: error.code,
+        message: error.message,
+      })
+    }
+  }
+  return { kept, lastError, reason }
+}
+
+async function makeRendition(
+  ports: TranscodePorts,
+  context: StageContext,
+  { input, info, nodes }: Making,
+  plan: RenditionPlan,
+  progress: (doneMs: number) => void,
+): Promise<KeptAsset> {
+  const { recording, fence } = context
+  const abandon = new AbortController()
+  const signal = AbortSignal.any([context.signal, abandon.signal])
+  try {
+    const output = await ports.media.rendition(input, info, plan, progress, signal)
+    const id = toHex(ports.random.bytes(16))
+    const stored = await storeAsset(
+      ports,
+      {
+        organisation: recording.organisation,
+        recording: recording.id,
+        asset: id,
+        kind: 'rendition',
+        scheme: recording.scheme,
+        nodes,
+        content: output.bytes,
+        fence,
+      },
+      signal,
+    )
+    const asset: ManifestAsset = {
+      id,
+      kind: 'rendition',
+      mediaType: plan.videoStream === null ? 'audio/mp4' : 'video/mp4',
+      name: plan.name,
+      contentBytes: stored.contentBytes,
+      sha256: stored.sha256,
+      inline: null,
+      sealed: stored.sealed,
+      playback: output.index(),
+    }
+    return { asset, attempts: [{ id: stored.attempt, sealedBytes: stored.sealed.sealedBytes }] }
+  } finally {
+    // However it ended, no tool of ours runs on.
+    abandon.abort(new MosaikError('E_ABORTED', 'the rendition is done'))
+  }
+}
+
+/** Poster and embedded captions: nice to have, never a reason to fail. */
+async function makeSmallAssets(
+  ports: TranscodePorts,
+  context: StageContext,
+  { input, info, nodes }: Making,
+  present: readonly ManifestAsset[],
+): Promise<KeptAsset[]> {
+  const kept: KeptAsset[] = []
+  const attempt = async (what: string, make: () => Promise<KeptAsset | undefined>): Promise<void> => {
+    try {
+      const asset = await make()
+      if (asset) kept.push(asset)
+    } catch (error) {
+      context.signal.throwIfAborted()
+      if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
+      await ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), `${what}-failed`, {
+        code: error.code,
+        message: error.message,
+      })
+    }
+  }
+  await attempt('poster', async () => {
+    const content = await ports.media.poster(input, info, context.signal)
+    const poster = { kind: 'poster', mediaType: 'image/jpeg', name: 'poster' } as const
+    return content && (await keepSmallAsset(ports, context, nodes, { ...poster, content }))
+  })
+  if (!present.some((asset) => asset.kind === 'captions')) {
+    for (const stream of info.streams.filter(({ type }) => type === 'text')) {
+      await attempt('captions', async () => {
+        const content = await ports.media.captions(input, stream.index, context.signal)
+        const captions = { kind: 'captions', mediaType: 'text/vtt', name: stream.language ?? 'und' } as const
+        return await keepSmallAsset(ports, context, nodes, { ...captions, content })
+      })
+    }
+  }
+  return kept
+}
+
+/** The original is safe and cannot be played: a clear state with a reason. Trouble that may pass is thrown instead. */
+async function giveUp(ports: TranscodePorts, context: StageContext, error: unknown): Promise<StageOutcome> {
+  context.signal.throwIfAborted()
+  if (!isMosaikError(error) || error.retry !== 'never' || !error.code.startsWith('E_MEDIA_')) throw error
+  await markUnplayable(ports, context.recording.id, error, context)
+  return { next: [] }
+}
+
+async function markUnplayable(
+  ports: TranscodePorts,
+  recording: Id,
+  error: MosaikError,
+  context: StageContext,
+): Promise<void> {
+  const reason = { code: error.code, message: error.message }
+  const nowMs = ports.clock.nowMs()
+  await ports.recordings.update(recording, { state: 'unplayable', reason }, nowMs, context.fence)
+  await ports.recordings.addEvent(recording, nowMs, 'unplayable', reason)
+}
+
+function mediaInput(reader: AssetReader): MediaInput {
+  return {
+    sizeBytes: reader.asset.contentBytes,
+    read: (startBytes, endBytes, signal) => reader.read(startBytes, endBytes, signal),
+  }
+}

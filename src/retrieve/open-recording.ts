@@ -1,0 +1,132 @@
+import type { Primitives } from '../crypto/primitives.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import type { Manifest } from '../domain/recording.ts'
+import { decodeManifest } from '../format/manifest.ts'
+import type { GenerationRow } from '../ports/catalog/layout.ts'
+import type { RecordingCatalog, RecordingRow } from '../ports/catalog/recordings.ts'
+import type { Keyring, UnwrapPurpose } from '../ports/keyring.ts'
+import type { OpenedRecording, VaultReader } from '../ports/vault-reader.ts'
+import { Gather } from './gather.ts'
+import { combineShares, openSealedDocument, parseAndVerifyShare } from './open-document.ts'
+import { inlineAssetReader, sealedAssetReader, type ReadPorts } from './read-asset.ts'
+
+export interface VaultReaderPorts extends ReadPorts {
+  readonly recordings: RecordingCatalog
+  readonly keyring: Pick<Keyring, 'unwrap' | 'publicKeys'>
+  readonly primitives: Primitives
+}
+
+/** Opened manifests live in memory this long, and no longer (docs/THREAT-MODEL.md). */
+export const MANIFEST_TTL_MS = 10 * 60 * 1000
+const MANIFEST_CACHE_COUNT = 500
+
+interface CachedManifest {
+  readonly manifest: Manifest
+  readonly expiresAtMs: number
+}
+
+/** The read path: opens manifests, and hands out readers of their assets. */
+export function createVaultReader(ports: VaultReaderPorts): VaultReader {
+  const cache = new Map<string, CachedManifest>()
+
+  const cached = (key: string): Manifest | undefined => {
+    const nowMs = ports.clock.monotonicMs()
+    for (const [name, entry] of cache) if (entry.expiresAtMs <= nowMs) cache.delete(name)
+    return cache.get(key)?.manifest
+  }
+
+  return {
+    async open(organisation, recording, purpose, signal): Promise<OpenedRecording> {
+      const row = await ports.recordings.get(recording, organisation)
+      if (!row) throw new MosaikError('E_RECORDING_UNKNOWN', 'there is no such recording', { recording })
+      if (row.generation === 0) {
+        throw new MosaikError('E_RECORDING_NOT_READY', `the recording is still being stored (${row.state})`, {
+          recording,
+        })
+      }
+      const key = `${recording}:${row.generation}`
+      let manifest = cached(key)
+      if (!manifest) {
+        manifest = await openManifest(ports, row, purpose, signal)
+        while (cache.size >= MANIFEST_CACHE_COUNT) cache.delete(cache.keys().next().value as string)
+        cache.set(key, { manifest, expiresAtMs: ports.clock.monotonicMs() + MANIFEST_TTL_MS })
+      }
+      return openedRecording(ports, manifest)
+    },
+  }
+}
+
+function openedRecording(ports: VaultReaderPorts, manifest: Manifest): OpenedRecording {
+  return {
+    manifest,
+    asset(id: Id) {
+      const asset = manifest.assets.find((candidate) => candidate.id === id)
+      if (asset?.inline) return inlineAssetReader(asset, asset.inline)
+      if (asset?.sealed) return sealedAssetReader(ports, asset, asset.sealed)
+      throw new MosaikError('E_ASSET_UNKNOWN', 'the recording has no such asset', { recording: manifest.recording })
+    },
+  }
+}
+
+/** Fetches k manifest shares, checks their signatures, combines, unwraps, and holds the result to what the catalog says. */
+async function openManifest(
+  ports: VaultReaderPorts,
+  row: RecordingRow,
+  purpose: UnwrapPurpose,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const { organisation, generation, scheme } = row
+  const recording = row.id
+  const [generationRow, shares, keys, nodes] = await Promise.all([
+    ports.layout.generation(recording, generation),
+    ports.layout.manifestShares(recording, generation),
+    ports.keyring.publicKeys(organisation),
+    ports.pool.nodes(),
+  ])
+  const names = new Map(nodes.map((node) => [node.id, node.name]))
+  const sources = shares.map(({ index, node, key }) => ({ index, node, nodeName: names.get(node) ?? node, key }))
+  const gather = new Gather(ports, scheme, sources, undefined, signal)
+  try {
+    const verified: ReturnType<typeof parseAndVerifyShare>[] = []
+    while (verified.length < scheme.k) {
+      for (const share of await gather.take(scheme.k - verified.length)) {
+        try {
+          const parsed = parseAndVerifyShare(share.bytes, [keys.signing])
+          if (parsed.subject !== recording || parsed.generation !== generation || parsed.index !== share.source.index) {
+            throw new MosaikError('E_SHARES_MIXED', 'the share is of another manifest', { node: share.source.node })
+          }
+          verified.push(parsed)
+        } catch (error) {
+          if (!isMosaikError(error)) throw error
+          gather.reject(share, error)
+        }
+      }
+    }
+    const sealed = combineShares(verified)
+    checkSealed(ports, generationRow, sealed)
+    const opened = await openSealedDocument(ports.primitives, sealed, (keyId, wrapped) =>
+      ports.keyring.unwrap(organisation, keyId, wrapped, purpose),
+    )
+    const manifest = decodeManifest(opened.body)
+    if (
+      manifest.recording !== recording ||
+      manifest.organisation !== organisation ||
+      manifest.generation !== generation
+    ) {
+      throw new MosaikError('E_FORMAT_FIELD', 'the manifest is of another recording or generation', { recording })
+    }
+    return manifest
+  } finally {
+    gather.close()
+  }
+}
+
+function checkSealed(ports: VaultReaderPorts, row: GenerationRow | undefined, sealed: Uint8Array): void {
+  if (!row?.sealedSha256 || !ports.primitives.equal(row.sealedSha256, ports.primitives.sha256(sealed))) {
+    throw new MosaikError('E_SHARES_MIXED', 'the combined manifest is not the one that was stored', {
+      recording: row?.recording ?? null,
+      sha256: toHex(ports.primitives.sha256(sealed)),
+    })
+  }
+}
