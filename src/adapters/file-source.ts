@@ -1,0 +1,137 @@
+import { constants } from 'node:fs'
+import { open, unlink, type FileHandle } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { MosaikError } from '../domain/errors.ts'
+import { fromHex } from '../domain/ids.ts'
+import type { WorkInput } from '../ports/catalog/recordings.ts'
+import type { SourceFile } from '../ports/source.ts'
+
+type FileInput = Extract<WorkInput, { kind: 'file' }>
+
+const READ_BYTES = 1024 * 1024
+
+/**
+ * A local file as a source. Never follows a symbolic link in its last step, and holds the file to the size and time that were offered,
+ * before and after the read: what changes while it is read is refused.
+ */
+export function fileSource(input: FileInput): { readonly original: SourceFile; readonly captions: SourceFile | null } {
+  const original: SourceFile = {
+    name: basename(input.path),
+    sizeBytes: input.sizeBytes,
+    sha256: input.sha256 === null ? undefined : fromHex(input.sha256),
+    open: (signal) => readFile(input.path, input, signal),
+  }
+  if (input.captionsPath === null) return { original, captions: null }
+  const captionsPath = input.captionsPath
+  const captions: SourceFile = {
+    name: basename(captionsPath),
+    sizeBytes: undefined,
+    sha256: undefined,
+    open: (signal) => readFile(captionsPath, undefined, signal),
+  }
+  return { original, captions }
+}
+
+/** Deletes the source file (and its captions), if the offer said so and it is still the file that was stored. */
+export async function releaseFile(input: FileInput): Promise<void> {
+  if (!input.deleteAfterReceipt) return
+  let handle: FileHandle
+  try {
+    handle = await open(input.path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    if (isGone(error)) return
+    throw unreadable(input.path, error)
+  }
+  try {
+    const { size, mtimeMs } = await handle.stat()
+    if (size !== input.sizeBytes || Math.round(mtimeMs) !== input.modifiedAtMs) return
+  } finally {
+    await handle.close()
+  }
+  for (const path of [input.path, ...(input.captionsPath === null ? [] : [input.captionsPath])]) {
+    await unlink(path).catch((error: unknown) => {
+      if (!isGone(error)) throw unreadable(path, error)
+    })
+  }
+}
+
+/** What an offer says of a file. @throws E_SOURCE_UNREADABLE when it is not a plain file that can be read */
+export async function describeFile(
+  path: string,
+): Promise<{ readonly sizeBytes: number; readonly modifiedAtMs: number }> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+  try {
+    const stat = await handle.stat()
+    if (!stat.isFile()) throw new MosaikError('E_SOURCE_UNREADABLE', `${path} is not a plain file`)
+    return { sizeBytes: stat.size, modifiedAtMs: Math.round(stat.mtimeMs) }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function* readFile(
+  path: string,
+  expected: { readonly sizeBytes: number; readonly modifiedAtMs: number } | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+  try {
+    await checkUnchanged(handle, path, expected)
+    let positionBytes = 0
+    while (true) {
+      signal.throwIfAborted()
+      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES, positionBytes)
+      if (bytesRead === 0) break
+      positionBytes += bytesRead
+      yield buffer.subarray(0, bytesRead)
+    }
+    await checkUnchanged(handle, path, expected)
+  } catch (error) {
+    if (error instanceof MosaikError || signal.aborted) throw error
+    throw unreadable(path, error)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function checkUnchanged(
+  handle: FileHandle,
+  path: string,
+  expected: { readonly sizeBytes: number; readonly modifiedAtMs: number } | undefined,
+): Promise<void> {
+  if (!expected) return
+  const { size, mtimeMs } = await handle.stat()
+  if (size !== expected.sizeBytes || Math.round(mtimeMs) !== expected.modifiedAtMs) {
+    throw new MosaikError(
+      'E_SOURCE_CHANGED',
+      `${path} changed since it was offered; deposit it again when it is finished`,
+    )
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
+}
+
+function unreadable(path: string, error: unknown): MosaikError {
+  const code = (error as NodeJS.ErrnoException).code
+  const words =
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EACCES'
+        ? 'it may not be read by this user'
+        : code === 'ELOOP'
+          ? 'it is a symbolic link'
+          : 'it cannot be read'
+  return new MosaikError('E_SOURCE_UNREADABLE', `${path}: ${words}`, { cause: code ?? 'unknown' }, error)
+}
