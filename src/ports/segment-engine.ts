@@ -38,7 +38,15 @@ export interface SegmentSplitter {
 }
 
 /** Answer of an opener: the plaintext, or which shares' tags did not verify (ask other nodes for those). */
-export type OpenedSegment = { readonly plaintext: Uint8Array<ArrayBuffer> } | { readonly badIndices: readonly number[] }
+export type OpenedSegment =
+  | {
+      readonly plaintext: Uint8Array<ArrayBuffer>
+      /** Shares whose tag failed although k others verified: report them, queue repair. */
+      readonly corruptIndices?: readonly number[]
+      /** Shares whose tag passed but which do not fit the segment: made by someone with the verify key. Alarm. */
+      readonly forgedIndices?: readonly number[]
+    }
+  | { readonly badIndices: readonly number[] }
 
 export interface SegmentOpener {
   /**

@@ -38,6 +38,10 @@ export interface InstallationCatalog {
   ): Promise<void>
   /** Compare-and-set of the state document's sequence number. False when `expected` is not the present one. */
   advanceState(id: Id, expected: number, next: number, sha256: Uint8Array): Promise<boolean>
+  /** Keeps an organisation's vault card of an epoch (docs/FORMAT.md §8); the first one of an epoch stays. */
+  putCard(organisation: Id, epoch: number, card: Uint8Array): Promise<void>
+  /** The organisation's cards, oldest epoch first. */
+  cards(organisation: Id): Promise<Uint8Array[]>
   /** @throws E_CONFLICT when the name or id is taken. */
   addNode(node: NodeRow): Promise<void>
   nodes(): Promise<NodeRow[]>
