@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 
 const MINUTE_MS = 60_000
@@ -19,11 +18,10 @@ function quick(name: string, testTimeout: number) {
 }
 
 /**
- * With real servers, processes and files: one file after the other, a process each, in the order given. The servers
- * are started by `globalSetup`, which is called once a project and shares them between projects.
+ * With real servers, processes and files: one file after the other, a process each, in the order given. Tests start the
+ * servers that they need and share them; `globalSetup` ends them after the last project.
  */
 function real(name: string, groupOrder: number) {
-  const services = 'test/support/services/global-setup.ts'
   return {
     extends: true as const,
     test: {
@@ -34,7 +32,7 @@ function real(name: string, groupOrder: number) {
       fileParallelism: false,
       testTimeout: 3 * MINUTE_MS,
       hookTimeout: 3 * MINUTE_MS,
-      globalSetup: existsSync(services) ? [services] : [],
+      globalSetup: ['test/support/services/global-setup.ts'],
       sequence: { groupOrder },
     },
   }
