@@ -3,12 +3,9 @@
 # where that is quicker, and says at the end which did.
 set -u
 cd "$(dirname "$0")/.." || exit
+sh scripts/setup.sh check || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
-[ -x node_modules/.bin/node ] || {
-  echo "check: not set up yet; run: sh scripts/setup.sh run" >&2
-  exit 1
-}
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

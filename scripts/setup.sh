@@ -3,6 +3,7 @@
 #
 #   sh scripts/setup.sh run    ffmpeg, Redis, the npm packages (Node 24 among them), the kernel and the player
 #   sh scripts/setup.sh test   those, a browser, and the real servers that the tests start for themselves
+#   sh scripts/setup.sh check  only the npm packages, the kernel and the player: nothing of the system
 #
 # Needs git, and a Node of version 20 or newer with npm. Where it may not install system packages it names them and
 # exits 1. May be run any number of times.
@@ -10,9 +11,9 @@ set -eu
 
 mode=${1:-run}
 case $mode in
-  run | test) ;;
+  run | test | check) ;;
   *)
-    echo "usage: setup.sh [run|test]" >&2
+    echo "usage: setup.sh [run|test|check]" >&2
     exit 2
     ;;
 esac
@@ -70,6 +71,7 @@ need() { packages="${packages:+$packages }$1"; }
 
 find_missing() {
   packages=''
+  [ "$mode" != check ] || return 0
   { has ffmpeg && has ffprobe; } || need ffmpeg
   has redis-server || need redis-server
   [ "$mode" = test ] || return 0
@@ -222,11 +224,6 @@ if [ ! -f "$stamp" ] && [ -n "$(find node_modules/.package-lock.json -newer pack
   printf '%s\n' "$lock_sum" >"$stamp"
 fi
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$lock_sum" ]; then
-  # The sandbox of ffmpeg: better with it, possible without it, so it is tried for once and never insisted on.
-  if ! has bwrap && has apt-get && may_be_root; then
-    say "installing bubblewrap (apt-get)"
-    apt_install bubblewrap 2>/dev/null || say "bubblewrap could not be installed; ffmpeg will run without its sandbox"
-  fi
   say "installing npm packages and Node 24 (npm ci)"
   npm ci --include=dev --no-progress --no-update-notifier --loglevel=error </dev/null >/dev/null || fail "npm ci failed (its reason is above)"
   fresh=yes
@@ -245,6 +242,14 @@ is_node_24() {
 is_node_24 || npm rebuild node --ignore-scripts=false --loglevel=error </dev/null >/dev/null || true
 is_node_24 || fail "the npm package \`node\` did not bring Node 24 for $(uname -s) $(uname -m); see: npm rebuild node"
 if [ $fresh = yes ]; then printf '%s\n' "$lock_sum" >"$stamp"; fi
+
+# The sandbox of ffmpeg: better with it, possible without it, so it is tried for once and never insisted on.
+tried=node_modules/.mosaik-sandbox-tried
+if [ "$mode" = run ] && ! has bwrap && [ ! -f "$tried" ] && has apt-get && may_be_root; then
+  say "installing bubblewrap (apt-get)"
+  apt_install bubblewrap 2>/dev/null || say "bubblewrap could not be installed; ffmpeg will run without its sandbox"
+  touch "$tried"
+fi
 
 if [ $playwright_browser = yes ] && [ -z "$(ls -d "$HOME"/.cache/ms-playwright/chromium* 2>/dev/null)" ]; then
   may_be_root || fail "a browser for the tests is missing; install Google Chrome, or run:" \
