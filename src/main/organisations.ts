@@ -1,0 +1,81 @@
+import { isMosaikError } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import type { Scheme } from '../domain/dispersal.ts'
+import type { PlacementRule } from '../domain/placement.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import { objectName } from '../format/object-names.ts'
+import { issueFirstCard } from '../ledger/vault-card.ts'
+import type { Catalog } from '../ports/catalog.ts'
+import type { Keyring } from '../ports/keyring.ts'
+import type { NodePool } from '../ports/node-pool.ts'
+import type { Clock, Log, Random } from '../ports/system.ts'
+
+export interface OrganisationPorts {
+  readonly catalog: Catalog
+  readonly keyring: Keyring
+  readonly installationId: Id
+  readonly pool: NodePool
+  readonly primitives: Primitives
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+/** Makes an organisation: its keys, its first vault card signed by the root, its row. The row comes last: without it nothing counts. */
+export async function createOrganisation(
+  ports: OrganisationPorts,
+  request: { readonly name: string; readonly scheme: Scheme; readonly placementRule: PlacementRule },
+): Promise<Id> {
+  const organisation = toHex(ports.random.bytes(16))
+  const keys = await ports.keyring.createOrganisation(organisation)
+  const card = await issueFirstCard(ports.primitives, {
+    installation: ports.installationId,
+    keys,
+    issuedAtMs: ports.clock.nowMs(),
+    sign: (message) => ports.keyring.signAsRoot(organisation, 'mosaik/v1/card', message),
+  })
+  await ports.catalog.installation.addOrganisation({
+    id: organisation,
+    name: request.name,
+    scheme: request.scheme,
+    placementRule: request.placementRule,
+    createdAtMs: ports.clock.nowMs(),
+    stateGeneration: 0,
+    stateSha256: null,
+  })
+  await ports.catalog.installation.putCard(organisation, keys.epoch, card)
+  return organisation
+}
+
+const CARD_TIMEOUT_MS = 30_000
+
+/** Puts every card that is missing onto a node. Safe to repeat; a node that does not answer gets its cards another time. */
+export async function spreadCards(ports: OrganisationPorts, node: Id): Promise<void> {
+  for (const { id: organisation } of await ports.catalog.installation.organisations()) {
+    const placed = await ports.catalog.layout.organisationObjects(organisation, 'card')
+    for (const card of await ports.catalog.installation.cards(organisation)) {
+      const key = objectName('card', ports.primitives.sha256(card))
+      if (placed.some((row) => row.node === node && row.key === key)) continue
+      await ports.catalog.layout.addObjects([
+        {
+          node,
+          key,
+          organisation,
+          recording: null,
+          role: { kind: 'card' },
+          sharing: null,
+          index: 0,
+          createdAtMs: ports.clock.nowMs(),
+        },
+      ])
+      try {
+        const store = await ports.pool.store(node)
+        await store.put(key, card, AbortSignal.timeout(CARD_TIMEOUT_MS))
+        await ports.catalog.layout.setObjectState(node, key, 'stored', card.length)
+      } catch (error) {
+        if (!isMosaikError(error)) throw error
+        ports.log.warn('cards.node-failed', { node, code: error.code })
+      }
+    }
+  }
+}
