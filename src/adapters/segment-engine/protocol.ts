@@ -1,0 +1,43 @@
+import type { ErrorCode, SafeFields } from '../../domain/errors.ts'
+import type { AssetCipher, ExtentSharing, OpenedSegment } from '../../ports/segment-engine.ts'
+import type { Scheme } from '../../domain/dispersal.ts'
+
+/** Messages between worker-engine.ts and worker.ts. Both are of one build: no versions. */
+
+export interface OpenerSharing {
+  readonly scheme: Scheme
+  readonly extent: number
+  readonly fragmentKeys: ReadonlyMap<number, Uint8Array>
+}
+
+/** Introduces a codec and its keys to a thread, once, before its first job there. */
+export type CodecSetup =
+  | { readonly kind: 'sealer'; readonly codec: number; readonly cipher: AssetCipher; readonly sharing: ExtentSharing }
+  | { readonly kind: 'opener'; readonly codec: number; readonly cipher: AssetCipher; readonly sharing: OpenerSharing }
+
+export interface SplitRequest {
+  readonly kind: 'split'
+  readonly job: number
+  readonly codec: number
+  readonly segment: number
+  readonly last: boolean
+  readonly plaintext: Uint8Array<ArrayBuffer>
+}
+
+export interface OpenRequest {
+  readonly kind: 'open'
+  readonly job: number
+  readonly codec: number
+  readonly segment: number
+  readonly last: boolean
+  readonly sealedBytes: number
+  /** All views of one buffer, which is transferred. */
+  readonly blocks: readonly { readonly index: number; readonly bytes: Uint8Array<ArrayBuffer> }[]
+}
+
+export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind: 'forget'; readonly codec: number }
+
+export type FromWorker =
+  | { readonly job: number; readonly blocks: Uint8Array<ArrayBuffer>[] }
+  | { readonly job: number; readonly opened: OpenedSegment }
+  | { readonly job: number; readonly error: { readonly code: ErrorCode; readonly message: string; readonly fields: SafeFields } }

@@ -1,0 +1,62 @@
+import { parentPort } from 'node:worker_threads'
+import { SegmentOpener, SegmentSealer } from '../../crypto/segment-codec.ts'
+import { createCodecTools } from './codec-tools.ts'
+import { asMosaikError } from './inline-engine.ts'
+import type { CodecSetup, FromWorker, ToWorker } from './protocol.ts'
+
+// One thread of worker-engine.ts: one kernel, the codecs it was told of, one job after the other.
+
+const port = parentPort
+if (port === null) throw new Error('worker.ts runs in a worker thread of worker-engine.ts')
+
+const tools = createCodecTools()
+const sealers = new Map<number, SegmentSealer>()
+const openers = new Map<number, SegmentOpener>()
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'sealer':
+      sealers.set(message.codec, new SegmentSealer(tools, message.cipher, message.sharing))
+      wipe(message)
+      return
+    case 'opener':
+      openers.set(message.codec, new SegmentOpener(tools, message.cipher, message.sharing))
+      wipe(message)
+      return
+    case 'forget':
+      sealers.get(message.codec)?.close()
+      openers.get(message.codec)?.close()
+      sealers.delete(message.codec)
+      openers.delete(message.codec)
+      return
+    case 'split':
+      answer(message.job, () => {
+        const blocks = sealers.get(message.codec)!.split(message.segment, message.plaintext, message.last)
+        return [{ job: message.job, blocks }, blocks.map((block) => block.buffer)]
+      })
+      return
+    case 'open':
+      answer(message.job, () => {
+        const { segment, last, sealedBytes, blocks } = message
+        const opened = openers.get(message.codec)!.open(segment, last, sealedBytes, blocks)
+        return [{ job: message.job, opened }, 'plaintext' in opened ? [opened.plaintext.buffer] : []]
+      })
+  }
+})
+
+function answer(job: number, run: () => [FromWorker, ArrayBuffer[]]): void {
+  try {
+    const [reply, transfer] = run()
+    port!.postMessage(reply, transfer)
+  } catch (cause) {
+    const { code, message, fields } = asMosaikError(cause)
+    port!.postMessage({ job, error: { code, message, fields } } satisfies FromWorker)
+  }
+}
+
+/** The codec has made its own of the keys; the message's copies go. */
+function wipe({ cipher, sharing }: CodecSetup): void {
+  cipher.dek.fill(0)
+  for (const key of sharing.fragmentKeys.values()) key.fill(0)
+  if ('rowsKey' in sharing) sharing.rowsKey.fill(0)
+}

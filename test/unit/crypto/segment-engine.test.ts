@@ -1,0 +1,155 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import { createCodecTools, loadKernel } from '../../../src/adapters/segment-engine/codec-tools.ts'
+import { createInlineEngine } from '../../../src/adapters/segment-engine/inline-engine.ts'
+import { createWorkerEngine } from '../../../src/adapters/segment-engine/worker-engine.ts'
+import { SEGMENT_PLAIN_BYTES } from '../../../src/crypto/floe.ts'
+import { createTableKernel } from '../../../src/crypto/kernel/table-kernel.ts'
+import { bytesOf } from '../../support/bytes.ts'
+import { testCipher, testSharing } from '../../support/segments.ts'
+import { range } from '../../support/subsets.ts'
+
+const cipher = testCipher()
+const sharing = testSharing({ k: 3, n: 5, t: 1 })
+const reading = { ...sharing, fragmentKeys: sharing.keyMap }
+const code = (name: string) => expect.objectContaining({ code: name }) as Error
+
+describe.each([
+  ['inline', () => createInlineEngine()],
+  ['worker', () => createWorkerEngine({ workers: 2 })],
+])('%s engine', (_name, create) => {
+  const engine = create()
+  afterAll(() => engine.close())
+
+  it('uses the compiled kernel', () => {
+    expect(['relaxed', 'swizzle']).toContain(engine.kernelName)
+    expect(engine.parallelism).toBeGreaterThan(0)
+  })
+
+  it('restores many segments in flight, in any order', async () => {
+    const splitter = engine.splitter(cipher, sharing)
+    const opener = engine.opener(cipher, reading)
+    const segments = range(12)
+    const last = 11
+    const plain = (segment: number) => bytesOf(segment === last ? 1234 : SEGMENT_PLAIN_BYTES, segment)
+    const split = await Promise.all(segments.toReversed().map((segment) => splitter.split(segment, plain(segment), segment === last)))
+    splitter.close()
+    const opened = await Promise.all(
+      split.toReversed().map((blocks, segment) => {
+        const framed = blocks.map((bytes, index) => ({ index, bytes })).slice(segment % 3)
+        return opener.open(segment, segment === last, plain(segment).length + 32, framed)
+      }),
+    )
+    opener.close()
+    opened.forEach((answer, segment) => {
+      expect('plaintext' in answer && Buffer.compare(answer.plaintext, plain(segment))).toBe(0)
+    })
+  })
+
+  it('leaves the blocks with the caller and names bad ones', async () => {
+    const splitter = engine.splitter(cipher, sharing)
+    const opener = engine.opener(cipher, reading)
+    const node = Buffer.concat(await splitter.split(0, bytesOf(50), true))
+    const framed = range(5).map((index) => ({ index, bytes: node.subarray(index * 64, (index + 1) * 64) }))
+    node[64 + 3]! ^= 1
+    expect(await opener.open(0, true, 82, framed)).toEqual({ plaintext: bytesOf(50), corruptIndices: [1] })
+    expect(await opener.open(0, true, 82, framed.slice(0, 3))).toEqual({ badIndices: [1] })
+    await expect(opener.open(0, true, 82, framed.slice(0, 2))).rejects.toEqual(code('E_SHARES_TOO_FEW'))
+    await expect(opener.open(0, true, 81, framed)).rejects.toEqual(code('E_SEGMENT_TAG'))
+    expect(framed[0]!.bytes.length).toBe(64)
+    splitter.close()
+    opener.close()
+  })
+
+  it('answers mistakes in the program with E_INTERNAL and goes on', async () => {
+    const splitter = engine.splitter(cipher, sharing)
+    await expect(splitter.split(0, bytesOf(5), false)).rejects.toEqual(code('E_INTERNAL'))
+    await expect(splitter.split(8192, bytesOf(5), true)).rejects.toEqual(code('E_INTERNAL'))
+    expect(await splitter.split(0, bytesOf(5), true)).toHaveLength(5)
+    splitter.close()
+    await expect(splitter.split(1, bytesOf(5), true)).rejects.toEqual(code('E_ABORTED'))
+  })
+
+  it('refuses keys and schemes that do not fit at once', () => {
+    expect(() => engine.splitter({ ...cipher, dek: bytesOf(32, 9) }, sharing)).toThrow(code('E_HEADER_TAG'))
+    expect(() => engine.opener({ ...cipher, aad: bytesOf(32, 9) }, reading)).toThrow(code('E_HEADER_TAG'))
+    expect(() => engine.opener(cipher, { ...reading, scheme: { k: 1, n: 5, t: 0 } })).toThrow(code('E_SCHEME_INVALID'))
+    expect(() => engine.splitter(cipher, { ...sharing, fragmentKeys: [] })).toThrow(RangeError)
+  })
+
+  it('keeps its own copy of the keys', async () => {
+    const mine = { dek: cipher.dek.slice(), aad: cipher.aad, floeHeader: cipher.floeHeader }
+    const splitter = engine.splitter(mine, sharing)
+    mine.dek.fill(0)
+    const blocks = await splitter.split(3, bytesOf(9), true)
+    const opener = engine.opener(cipher, reading)
+    const framed = blocks.map((bytes, index) => ({ index, bytes }))
+    expect(await opener.open(3, true, 41, framed)).toEqual({ plaintext: bytesOf(9) })
+    splitter.close()
+    opener.close()
+  })
+
+  it('is closed for good', async () => {
+    const other = create()
+    const splitter = other.splitter(cipher, sharing)
+    await other.close()
+    await expect(splitter.split(0, bytesOf(5), true)).rejects.toEqual(code('E_ABORTED'))
+    await other.close()
+  })
+})
+
+describe('worker engine', () => {
+  const script = new URL('../../support/crashing-segment-worker.ts', import.meta.url)
+
+  it('rejects what a crashed thread had, replaces it, and goes on with what waited', async () => {
+    const engine = createWorkerEngine({ workers: 1, script })
+    const splitter = engine.splitter(cipher, sharing)
+    const segments = [1, 13, 2, 3, 13, 13, 4, 5]
+    const results = await Promise.allSettled(segments.map((segment) => splitter.split(segment, bytesOf(5), true)))
+    results.forEach((result, i) => {
+      if (segments[i] === 13) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'E_INTERNAL', retry: 'later' } })
+      // one more may have lain at the thread that crashed
+      else if (result.status === 'rejected') expect(result.reason).toEqual(code('E_INTERNAL'))
+    })
+    expect(results.filter((result) => result.status === 'fulfilled').length).toBeGreaterThanOrEqual(2)
+    expect(await splitter.split(6, bytesOf(5), true)).toHaveLength(5)
+    await engine.close()
+  })
+
+  it('rejects what is under way when it is closed', async () => {
+    const engine = createWorkerEngine({ workers: 1 })
+    const splitter = engine.splitter(cipher, sharing)
+    const results = Promise.allSettled(range(6).map((segment) => splitter.split(segment, bytesOf(SEGMENT_PLAIN_BYTES), false)))
+    await engine.close()
+    for (const result of await results) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'E_ABORTED' } })
+  })
+
+  it('takes the plaintext away when it can, and copies what is part of something larger', async () => {
+    const engine = createWorkerEngine({ workers: 1 })
+    const splitter = engine.splitter(cipher, sharing)
+    const whole = bytesOf(100)
+    const pooled = bytesOf(500).subarray(100, 200)
+    await Promise.all([splitter.split(0, whole, true), splitter.split(1, pooled, true)])
+    expect(whole.length).toBe(0)
+    expect(pooled.length).toBe(100)
+    await engine.close()
+  })
+})
+
+describe('kernel of this process', () => {
+  it('is the table only where the modules are missing', () => {
+    const empty = pathToFileURL(join(mkdtempSync(join(tmpdir(), 'mosaik-kernel-')), '/'))
+    expect(loadKernel(empty).name).toBe('table')
+    expect(loadKernel().name).not.toBe('table')
+  })
+
+  it('does not change the answers', async () => {
+    const engine = createInlineEngine(createCodecTools(createTableKernel()))
+    const blocks = await engine.splitter(cipher, sharing).split(0, bytesOf(700), true)
+    const framed = blocks.map((bytes, index) => ({ index, bytes })).slice(2)
+    expect(await createInlineEngine().opener(cipher, reading).open(0, true, 732, framed)).toEqual({ plaintext: bytesOf(700) })
+  })
+})
