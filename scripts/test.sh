@@ -8,4 +8,7 @@ sh scripts/setup.sh test
 # A run of everything must contain every suite of test/must-run.json; a run of a choice need not.
 if [ $# -eq 0 ]; then MOSAIK_TEST_ALL=1; else MOSAIK_TEST_ALL=0; fi
 export MOSAIK_TEST_ALL
-exec node_modules/.bin/node --disable-warning=ExperimentalWarning node_modules/vitest/vitest.mjs run "$@" </dev/null
+# Node 24 for vitest, and for every program that a test starts
+PATH=$PWD/node_modules/.bin:$PATH
+export PATH
+exec vitest run "$@" </dev/null
