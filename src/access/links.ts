@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import { DEFAULT_LINK_TTL_MS, MAX_LINK_TTL_MS, type Link } from '../domain/link.ts'
+import type { LinkCatalog } from '../ports/catalog/access.ts'
+import type { Keyring } from '../ports/keyring.ts'
+import type { Clock, Random } from '../ports/system.ts'
+import { kidAt, openToken, sealToken } from './link-token.ts'
+
+/** What `createLinks` needs. */
+export interface LinksOptions {
+  readonly catalog: LinkCatalog
+  readonly keyring: Pick<Keyring, 'linkKey'>
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** The recording that a link opens. That it exists and belongs to the organisation is the caller's to know. */
+export interface LinkTarget {
+  readonly organisation: Id
+  readonly recording: Id
+}
+
+/** What a host may choose for a link. */
+export interface LinkTerms {
+  /** Life of the link; default 7 days, at most 30. */
+  readonly ttlMs?: number | undefined
+  /** How often it may be exchanged; null or absent: as often as one likes. */
+  readonly maxViews?: number | null | undefined
+  /** Whether the original may be downloaded; default no. */
+  readonly allowDownload?: boolean | undefined
+}
+
+/** A new link with its token. The token is nowhere stored: shown now or never. */
+export interface CreatedLink {
+  readonly link: Omit<Link, 'viewsCount' | 'revokedAtMs'>
+  readonly token: string
+  /** Path of the watch page with the token in the fragment, which browsers do not send. */
+  readonly urlPath: string
+}
+
+/** One viewer's session: the grant is part of the path, the secret lies in the cookie, and only both together count. */
+export interface ViewerSession {
+  readonly grant: string
+  readonly cookieSecret: string
+  readonly expiresAtMs: number
+  readonly link: Id
+}
+
+/** Signed links: made, exchanged for sessions, checked, revoked (docs/THREAT-MODEL.md). */
+export interface Links {
+  /** @throws E_INPUT when the terms are outside their limits, E_KEYRING_KEY_UNKNOWN */
+  create(target: LinkTarget, terms?: LinkTerms): Promise<CreatedLink>
+  /** Revokes and ends all sessions; running streams break off within seconds. Idempotent. */
+  revoke(link: Id): Promise<void>
+  list(recording: Id): Promise<Link[]>
+  /** One view: a session for a good token. `undefined` when unknown, expired, revoked, spent or malformed: not told which. */
+  exchange(token: string): Promise<ViewerSession | undefined>
+  /** The live link behind a session, whose end slides with use; `undefined` when there is none (any more). */
+  session(grant: string, cookieSecret: string): Promise<Link | undefined>
+  /**
+   * Watches over a running stream: asks every two seconds whether the session still lives and aborts with E_LINK_INVALID when not.
+   * A catalog that does not answer twice in a row counts as no. Stops by itself when `abort` is aborted.
+   */
+  guard(grant: string, cookieSecret: string, abort: AbortController): { stop(): void }
+  /** Forgets sessions that have ended. */
+  dropExpired(): Promise<void>
+}
+
+/** A session ends this long after its last use. */
+export const SESSION_TTL_MS = 15 * 60_000
+/** How often a running stream is checked against the catalog; with one missed answer still below the promised 5 s. */
+export const GUARD_INTERVAL_MS = 2_000
+/** A session's end is moved at most this often: a write a minute, not a write a request. */
+const SLIDE_EVERY_MS = 60_000
+/** One unanswered check is tolerated. */
+const GUARD_MISSES = 2
+const MAX_VIEWS_LIMIT = 1_000_000
+const GRANT_BYTES = 16
+const SECRET_BYTES = 32
+const grantPattern = /^[0-9a-f]{32}$/
+const secretPattern = /^[A-Za-z0-9_-]{43}$/
+
+/** Links over a catalog, a keyring, a clock and a source of randomness. */
+export function createLinks({ catalog, keyring, clock, random }: LinksOptions): Links {
+  async function keyOf(organisation: Id, kid: string): Promise<Uint8Array | undefined> {
+    try {
+      return await keyring.linkKey(organisation, kid)
+    } catch (error) {
+      if (isMosaikError(error, 'E_KEYRING_KEY_UNKNOWN')) return undefined
+      throw error
+    }
+  }
+
+  async function session(grant: string, cookieSecret: string): Promise<Link | undefined> {
+    if (!grantPattern.test(grant) || !secretPattern.test(cookieSecret)) return undefined
+    const grantSha256 = sessionHash(grant, cookieSecret)
+    const nowMs = clock.nowMs()
+    const found = await catalog.session(grantSha256, nowMs)
+    if (found === undefined) return undefined
+    const untilMs = Math.min(nowMs + SESSION_TTL_MS, found.link.expiresAtMs)
+    if (untilMs - found.expiresAtMs >= SLIDE_EVERY_MS) await catalog.prolongSession(grantSha256, untilMs)
+    return found.link
+  }
+
+  return {
+    async create(target, terms = {}) {
+      const { ttlMs, maxViews, allowDownload } = checkedTerms(terms)
+      const nowMs = clock.nowMs()
+      const link = {
+        id: toHex(random.bytes(16)),
+        organisation: target.organisation,
+        recording: target.recording,
+        createdAtMs: nowMs,
+        expiresAtMs: nowMs + ttlMs,
+        maxViews,
+        allowDownload,
+      }
+      const kid = kidAt(nowMs)
+      const key = await keyring.linkKey(target.organisation, kid)
+      const token = sealToken({ ...link, link: link.id }, kid, key)
+      await catalog.addLink(link)
+      return { link, token, urlPath: `/s#${token}` }
+    },
+
+    revoke: (link) => catalog.revokeLink(link, clock.nowMs()),
+
+    list: (recording) => catalog.links(recording),
+
+    async exchange(token) {
+      const nowMs = clock.nowMs()
+      const claims = await openToken(token, nowMs, keyOf)
+      if (claims === undefined) return undefined
+      const grant = toHex(random.bytes(GRANT_BYTES))
+      const cookieSecret = Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url')
+      const expiresAtMs = Math.min(nowMs + SESSION_TTL_MS, claims.expiresAtMs)
+      const grantSha256 = sessionHash(grant, cookieSecret)
+      const granted = await catalog.exchange(claims.link, { grantSha256, expiresAtMs }, nowMs)
+      return granted ? { grant, cookieSecret, expiresAtMs, link: claims.link } : undefined
+    },
+
+    session,
+
+    guard(grant, cookieSecret, abort) {
+      const stop = new AbortController()
+      const over = AbortSignal.any([stop.signal, abort.signal])
+      async function watch(): Promise<void> {
+        let misses = 0
+        while (misses < GUARD_MISSES) {
+          await clock.sleep(GUARD_INTERVAL_MS, over)
+          try {
+            if ((await session(grant, cookieSecret)) === undefined) break
+            misses = 0
+          } catch {
+            misses += 1
+          }
+        }
+        if (!over.aborted)
+          abort.abort(new MosaikError('E_LINK_INVALID', 'the session ended while a stream was running'))
+      }
+      // sleep rejects when the stream is over: that is the normal end of the watch
+      void watch().catch(() => undefined)
+      return { stop: () => stop.abort() }
+    },
+
+    dropExpired: () => catalog.dropExpiredSessions(clock.nowMs()),
+  }
+}
+
+function checkedTerms({ ttlMs = DEFAULT_LINK_TTL_MS, maxViews = null, allowDownload = false }: LinkTerms) {
+  if (!Number.isSafeInteger(ttlMs) || ttlMs <= 0 || ttlMs > MAX_LINK_TTL_MS) {
+    throw new MosaikError('E_INPUT', `a link lives at least a moment and at most ${MAX_LINK_TTL_MS / 86_400_000} days`)
+  }
+  if (maxViews !== null && (!Number.isSafeInteger(maxViews) || maxViews < 1 || maxViews > MAX_VIEWS_LIMIT)) {
+    throw new MosaikError('E_INPUT', `the number of views is a whole number from 1 to ${MAX_VIEWS_LIMIT}`)
+  }
+  return { ttlMs, maxViews, allowDownload }
+}
+
+/** What the catalog knows of a session: neither the path alone nor the cookie alone leads to it. */
+function sessionHash(grant: string, cookieSecret: string): Uint8Array {
+  return createHash('sha256').update(`mosaik/v1/session ${grant} ${cookieSecret}`).digest()
+}

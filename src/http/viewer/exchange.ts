@@ -1,0 +1,68 @@
+import type { Request, RequestHandler } from 'express'
+import { z } from 'zod'
+import type { Links } from '../../access/links.ts'
+import { MosaikError } from '../../domain/errors.ts'
+import type { Clock, Log } from '../../ports/system.ts'
+import { sendJson } from '../headers.ts'
+import { RateLimited } from '../problem.ts'
+import { sessionCookie } from './session-cookie.ts'
+import { SlidingWindow, type RateLimit } from './rate-limit.ts'
+
+/** Largest body of an exchange; a token has about 130 characters. */
+export const EXCHANGE_MAX_BYTES = 1024
+
+const bodySchema = z.strictObject({ token: z.string().max(EXCHANGE_MAX_BYTES) })
+
+/** What the exchange needs. */
+export interface ExchangeOptions {
+  readonly links: Links
+  readonly log: Log
+  readonly clock: Clock
+  readonly publicUrl: URL
+  readonly rateLimit: RateLimit
+}
+
+/** First handler of an exchange: refuses other sites and those who try too often, before a byte of the body is read. */
+export function admitExchange({ clock, publicUrl, rateLimit, log }: ExchangeOptions): RequestHandler {
+  const attempts = new SlidingWindow(rateLimit)
+  return (request, _response, next) => {
+    const waitMs = attempts.attempt(request.ip ?? '', clock.monotonicMs())
+    if (waitMs > 0) {
+      log.warn('view.throttled', { waitMs })
+      throw new RateLimited(waitMs)
+    }
+    if (!isSameOrigin(request, publicUrl))
+      throw new MosaikError('E_FORBIDDEN', 'an exchange comes from the watch page only')
+    next()
+  }
+}
+
+/** Second handler, behind the JSON parser: token in, cookie and grant out. */
+export function exchangeToken({ links, log, publicUrl }: ExchangeOptions): RequestHandler {
+  const basePath = publicUrl.pathname.replace(/\/+$/, '')
+  const secure = publicUrl.protocol === 'https:'
+  return async (request, response) => {
+    const body = bodySchema.safeParse(request.body)
+    if (!body.success) throw new MosaikError('E_INPUT', 'the body is {"token": "…"} as application/json')
+    const session = await links.exchange(body.data.token)
+    if (session === undefined) {
+      log.info('view.refused')
+      throw new MosaikError('E_LINK_INVALID', 'this link is not valid')
+    }
+    log.info('view.granted', { link: session.link })
+    response.setHeader('Set-Cookie', sessionCookie(session, basePath, secure))
+    sendJson(response, 200, { grant: session.grant })
+  }
+}
+
+/**
+ * True when the request comes from our own page or from a program that is no browser. Browsers always send Origin with a POST; the
+ * host is compared too, because a vault may be reached by several names.
+ */
+function isSameOrigin(request: Request, publicUrl: URL): boolean {
+  const site = request.get('sec-fetch-site')
+  if (site !== undefined && site !== 'same-origin') return false
+  const origin = request.get('origin')
+  if (origin === undefined || origin === publicUrl.origin) return true
+  return URL.canParse(origin) && new URL(origin).host === request.get('host')
+}

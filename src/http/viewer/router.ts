@@ -1,0 +1,169 @@
+import express, { Router, type Request, type Response } from 'express'
+import type { Links } from '../../access/links.ts'
+import { MosaikError, isMosaikError } from '../../domain/errors.ts'
+import type { Link } from '../../domain/link.ts'
+import type { ManifestAsset } from '../../domain/recording.ts'
+import type { Clock, Log } from '../../ports/system.ts'
+import type { AssetReader, VaultReader } from '../../ports/vault-reader.ts'
+import { attachment, sendJson, sendText, setViewerHeaders } from '../headers.ts'
+import { RateLimited, problemHandler } from '../problem.ts'
+import { EXCHANGE_MAX_BYTES, admitExchange, exchangeToken } from './exchange.ts'
+import { EXCHANGE_RATE_LIMIT, type RateLimit } from './rate-limit.ts'
+import { inlineMediaType, masterPlaylistOf, mediaPlaylistOf, recordingView } from './recording-view.ts'
+import { sendAsset, sessionEtag } from './send-asset.ts'
+import { cookieSecretOf } from './session-cookie.ts'
+import { serveFile, type WatchPage } from './watch-page.ts'
+
+/** What the viewer's router needs. */
+export interface ViewerRouterOptions {
+  readonly links: Links
+  readonly reader: VaultReader
+  readonly log: Log
+  readonly clock: Clock
+  /** Where viewers reach the vault. With https cookies are Secure; its path is the prefix under which the router is reached. */
+  readonly publicUrl: string
+  readonly page: WatchPage
+  /** Exchanges by address; default 10 a minute. The address is `request.ip`: set "trust proxy" on the app behind a proxy. */
+  readonly exchangeRateLimit?: RateLimit
+}
+
+const HLS = 'application/vnd.apple.mpegurl'
+const assetPattern = /^([0-9a-f]{32})(?:\.(m3u8|mp4|vtt|jpg))?$/
+/** Bodies that one session may have open at once: a player needs one or two. */
+const MAX_STREAMS = 8
+const STREAMS_FULL_WAIT_MS = 1_000
+
+/** One request of a viewer whose session was found good. */
+interface Visit {
+  readonly request: Request
+  readonly response: Response
+  readonly link: Link
+  readonly grant: string
+  readonly cookieSecret: string
+  readonly abort: AbortController
+}
+
+/**
+ * Everything a viewer meets, under `/s`: the watch page, the exchange of a token for a session, and the recording behind it. Mount it at
+ * the root of the app.
+ */
+export function createViewerRouter(options: ViewerRouterOptions): Router {
+  const { links, log, page, exchangeRateLimit = EXCHANGE_RATE_LIMIT } = options
+  const publicUrl = new URL(options.publicUrl)
+  const secure = publicUrl.protocol === 'https:'
+  const exchange = { ...options, publicUrl, rateLimit: exchangeRateLimit }
+  const visits = visitHandlers(options)
+  const router = Router({ caseSensitive: true, strict: true })
+
+  router.use('/s', (_request, response, next) => {
+    setViewerHeaders(response, secure)
+    next()
+  })
+  router.get('/s', serveFile(page.html, 'text/html; charset=utf-8'))
+  router.get('/s/watch.js', serveFile(page.script, 'text/javascript; charset=utf-8'))
+  router.get('/s/watch.css', serveFile(page.style, 'text/css; charset=utf-8'))
+  // browsers carry the fragment over; relative, because the vault may lie under a path
+  router.get('/s/', (_request, response) => {
+    response.statusCode = 308
+    response.setHeader('Location', '../s')
+    response.end()
+  })
+  router.post(
+    '/s/exchange',
+    admitExchange(exchange),
+    express.json({ limit: EXCHANGE_MAX_BYTES, type: 'application/json' }),
+    exchangeToken(exchange),
+  )
+  router.get('/s/:grant/:file', async (request, response) => {
+    const { grant, file } = request.params
+    const cookieSecret = cookieSecretOf(request.get('cookie'))
+    const link = await links.session(grant, cookieSecret)
+    if (link === undefined) throw new MosaikError('E_LINK_INVALID', 'this link is not valid')
+    const abort = new AbortController()
+    response.once('close', () => abort.abort(new MosaikError('E_ABORTED', 'the viewer left')))
+    try {
+      await visits({ request, response, link, grant, cookieSecret, abort }, file)
+    } catch (error) {
+      const reason: unknown = abort.signal.aborted ? abort.signal.reason : error
+      if (isMosaikError(reason, 'E_ABORTED')) return
+      if (response.headersSent) {
+        log.warn('view.broken', { link: link.id, code: isMosaikError(reason) ? reason.code : 'E_INTERNAL' })
+      }
+      throw reason
+    }
+  })
+  router.use('/s', () => {
+    throw new MosaikError('E_LINK_INVALID', 'there is nothing here')
+  })
+  router.use('/s', problemHandler({ audience: 'viewer', log }))
+  return router
+}
+
+/** Answers to a session: by the last part of the path. */
+function visitHandlers({ links, reader }: ViewerRouterOptions): (visit: Visit, file: string) => Promise<void> {
+  const streams = new Map<string, number>()
+
+  /** Opens anew for each request: keys stay in memory no longer than that. */
+  function open({ link, abort }: Visit, purpose: 'play' | 'download') {
+    return reader.open(link.organisation, link.recording, purpose, abort.signal)
+  }
+
+  /** Streams an asset under the eyes of the session. */
+  async function stream(visit: Visit, asset: AssetReader, mediaType: string, disposition?: string): Promise<void> {
+    const { request, response, grant, cookieSecret, abort } = visit
+    const running = streams.get(grant) ?? 0
+    if (running >= MAX_STREAMS) throw new RateLimited(STREAMS_FULL_WAIT_MS)
+    streams.set(grant, running + 1)
+    const guard = links.guard(grant, cookieSecret, abort)
+    try {
+      const etag = sessionEtag(cookieSecret, asset.asset)
+      await sendAsset(request, response, { reader: asset, mediaType, etag, disposition, signal: abort.signal })
+    } finally {
+      guard.stop()
+      const left = (streams.get(grant) ?? 1) - 1
+      if (left === 0) streams.delete(grant)
+      else streams.set(grant, left)
+    }
+  }
+
+  return async (visit, file) => {
+    const { response, link } = visit
+    if (file === 'alive') {
+      response.statusCode = 204
+      response.end()
+      return
+    }
+    if (file === 'recording.json') {
+      sendJson(response, 200, recordingView((await open(visit, 'play')).manifest, link))
+      return
+    }
+    if (file === 'master.m3u8') {
+      sendText(response, 200, HLS, masterPlaylistOf((await open(visit, 'play')).manifest))
+      return
+    }
+    if (file === 'download') {
+      if (!link.allowDownload) throw new MosaikError('E_FORBIDDEN', 'this link does not allow the download')
+      const opened = await open(visit, 'download')
+      const original = opened.manifest.assets.find(({ kind }) => kind === 'original')
+      if (original === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'there is no original')
+      await stream(visit, opened.asset(original.id), downloadMediaType(original), attachment(original.name))
+      return
+    }
+    const [, assetId, extension] = assetPattern.exec(file) ?? []
+    if (assetId === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'there is no such part')
+    const opened = await open(visit, 'play')
+    if (extension === 'm3u8') {
+      sendText(response, 200, HLS, mediaPlaylistOf(opened.manifest, assetId))
+      return
+    }
+    const asset = opened.asset(assetId)
+    const mediaType = inlineMediaType(asset.asset)
+    if (mediaType === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'originals are downloaded, not played')
+    await stream(visit, asset, mediaType)
+  }
+}
+
+/** An original's own type only where a browser cannot run it. */
+function downloadMediaType({ mediaType }: ManifestAsset): string {
+  return /^(?:video|audio)\/[a-z0-9.+-]+$/i.test(mediaType) ? mediaType : 'application/octet-stream'
+}

@@ -1,0 +1,89 @@
+import { toHex, type Id } from '../../src/domain/ids.ts'
+import type { Link } from '../../src/domain/link.ts'
+import type { LinkCatalog, LinkSession } from '../../src/ports/catalog/access.ts'
+
+/** The link part of the catalog in memory. Each call is one turn of the event loop at least, as with a database. */
+export class MemoryLinks implements LinkCatalog {
+  readonly #links = new Map<Id, Link>()
+  readonly #sessions = new Map<string, LinkSession>()
+  /** Names of the methods in the order of their calls. */
+  readonly calls: string[] = []
+  /** While set, each call rejects with it. */
+  failure: Error | undefined
+
+  async addLink(link: Omit<Link, 'viewsCount' | 'revokedAtMs'>): Promise<void> {
+    await this.#turn('addLink')
+    this.#links.set(link.id, { ...link, viewsCount: 0, revokedAtMs: null })
+  }
+
+  async link(id: Id): Promise<Link | undefined> {
+    await this.#turn('link')
+    return this.#links.get(id)
+  }
+
+  async links(recording: Id): Promise<Link[]> {
+    await this.#turn('links')
+    return [...this.#links.values()].filter((link) => link.recording === recording)
+  }
+
+  async revokeLink(id: Id, atMs: number): Promise<void> {
+    await this.#turn('revokeLink')
+    const link = this.#links.get(id)
+    if (link !== undefined && link.revokedAtMs === null) this.#links.set(id, { ...link, revokedAtMs: atMs })
+    for (const [key, session] of this.#sessions) if (session.link === id) this.#sessions.delete(key)
+  }
+
+  async exchange(
+    id: Id,
+    session: { readonly grantSha256: Uint8Array; readonly expiresAtMs: number },
+    nowMs: number,
+  ): Promise<boolean> {
+    await this.#turn('exchange')
+    const link = this.#links.get(id)
+    if (link === undefined || !isLive(link, nowMs)) return false
+    if (link.maxViews !== null && link.viewsCount >= link.maxViews) return false
+    this.#links.set(id, { ...link, viewsCount: link.viewsCount + 1 })
+    this.#sessions.set(toHex(session.grantSha256), { ...session, link: id })
+    return true
+  }
+
+  async session(grantSha256: Uint8Array, nowMs: number) {
+    await this.#turn('session')
+    const session = this.#sessions.get(toHex(grantSha256))
+    const link = session === undefined ? undefined : this.#links.get(session.link)
+    if (session === undefined || link === undefined || !isLive(link, nowMs) || session.expiresAtMs <= nowMs)
+      return undefined
+    return { link, expiresAtMs: session.expiresAtMs }
+  }
+
+  async prolongSession(grantSha256: Uint8Array, expiresAtMs: number): Promise<void> {
+    await this.#turn('prolongSession')
+    const key = toHex(grantSha256)
+    const session = this.#sessions.get(key)
+    const link = session === undefined ? undefined : this.#links.get(session.link)
+    if (session === undefined || link === undefined) return
+    this.#sessions.set(key, { ...session, expiresAtMs: Math.min(expiresAtMs, link.expiresAtMs) })
+  }
+
+  async revokedLinks(organisation: Id): Promise<Id[]> {
+    await this.#turn('revokedLinks')
+    return [...this.#links.values()]
+      .filter((link) => link.organisation === organisation && link.revokedAtMs !== null)
+      .map((link) => link.id)
+  }
+
+  async dropExpiredSessions(nowMs: number): Promise<void> {
+    await this.#turn('dropExpiredSessions')
+    for (const [key, session] of this.#sessions) if (session.expiresAtMs <= nowMs) this.#sessions.delete(key)
+  }
+
+  async #turn(name: string): Promise<void> {
+    this.calls.push(name)
+    await Promise.resolve()
+    if (this.failure !== undefined) throw this.failure
+  }
+}
+
+function isLive(link: Link, nowMs: number): boolean {
+  return link.revokedAtMs === null && nowMs < link.expiresAtMs
+}

@@ -1,0 +1,171 @@
+import { describe, expect, it } from 'vitest'
+import { GUARD_INTERVAL_MS, SESSION_TTL_MS } from '../../../src/access/links.ts'
+import { sealToken } from '../../../src/access/link-token.ts'
+import { isMosaikError } from '../../../src/domain/errors.ts'
+import { DEFAULT_LINK_TTL_MS, MAX_LINK_TTL_MS } from '../../../src/domain/link.ts'
+import { START_MS, organisation, recording, stage } from './stage.ts'
+
+const MINUTE_MS = 60_000
+
+describe('making a link', () => {
+  it('lives seven days by default, without download, for any number of views', async () => {
+    const { links, target } = stage()
+    const { link, token, urlPath } = await links.create(target)
+    expect(link).toMatchObject({ organisation, recording, maxViews: null, allowDownload: false })
+    expect(link.expiresAtMs - link.createdAtMs).toBe(DEFAULT_LINK_TTL_MS)
+    expect(urlPath).toBe(`/s#${token}`)
+    expect(await links.list(recording)).toEqual([{ ...link, viewsCount: 0, revokedAtMs: null }])
+  })
+
+  it.each([
+    { ttlMs: 0 },
+    { ttlMs: -1 },
+    { ttlMs: 1.5 },
+    { ttlMs: Number.NaN },
+    { ttlMs: MAX_LINK_TTL_MS + 1 },
+    { maxViews: 0 },
+    { maxViews: 1.5 },
+    { maxViews: 1e9 },
+  ])('refuses %o', async (terms) => {
+    const { links, target, catalog } = stage()
+    await expect(links.create(target, terms)).rejects.toMatchObject({ code: 'E_INPUT' })
+    expect(catalog.calls).toEqual([])
+  })
+})
+
+describe('exchanging', () => {
+  it('gives a session that opens the link', async () => {
+    const { links, target } = stage()
+    const { link, token } = await links.create(target)
+    const session = await links.exchange(token)
+    expect(session).toMatchObject({ link: link.id, expiresAtMs: START_MS + SESSION_TTL_MS })
+    expect(await links.session(session!.grant, session!.cookieSecret)).toMatchObject({ id: link.id, viewsCount: 1 })
+  })
+
+  it('refuses junk without asking the catalog', async () => {
+    const { links, catalog } = stage()
+    expect(await links.exchange('rv1.junk')).toBeUndefined()
+    expect(catalog.calls).toEqual([])
+  })
+
+  it('answers the same for unknown, foreign, expired, revoked and spent', async () => {
+    const { links, target, clock } = stage()
+    const claims = { link: 'cc'.repeat(16), ...target, expiresAtMs: START_MS + MINUTE_MS, allowDownload: false }
+    const key = new TextEncoder().encode('2026-11'.padEnd(32, '.'))
+    expect(await links.exchange(sealToken(claims, '2026-11', key))).toBeUndefined()
+    expect(
+      await links.exchange(sealToken({ ...claims, organisation: 'dd'.repeat(16) }, '2026-11', key)),
+    ).toBeUndefined()
+
+    const revoked = await links.create(target)
+    await links.revoke(revoked.link.id)
+    await links.revoke(revoked.link.id)
+    expect(await links.exchange(revoked.token)).toBeUndefined()
+
+    const single = await links.create(target, { maxViews: 1 })
+    expect(await links.exchange(single.token)).toBeDefined()
+    expect(await links.exchange(single.token)).toBeUndefined()
+
+    const short = await links.create(target, { ttlMs: MINUTE_MS })
+    await clock.move(MINUTE_MS)
+    expect(await links.exchange(short.token)).toBeUndefined()
+  })
+
+  it('counts views once each, however many come at a time', async () => {
+    const { links, target } = stage()
+    const { token } = await links.create(target, { maxViews: 3 })
+    const all = await Promise.all(Array.from({ length: 20 }, () => links.exchange(token)))
+    expect(all.filter((session) => session !== undefined)).toHaveLength(3)
+  })
+
+  it('does not take a broken keyring for a bad link', async () => {
+    const { links, target, keyring } = stage()
+    const { token } = await links.create(target)
+    keyring.linkKey = () => Promise.reject(new Error('locked'))
+    await expect(links.exchange(token)).rejects.toThrow('locked')
+  })
+})
+
+describe('a session', () => {
+  async function begun(ttlMs?: number) {
+    const set = stage()
+    const { link, token } = await set.links.create(set.target, { ttlMs })
+    const session = await set.links.exchange(token)
+    const { grant, cookieSecret } = session!
+    return { ...set, link, grant, cookieSecret, alive: () => set.links.session(grant, cookieSecret) }
+  }
+
+  it('needs path and cookie of the same grant', async () => {
+    const a = await begun()
+    const b = await a.links.exchange((await a.links.create(a.target)).token)
+    expect(await a.links.session(a.grant, b!.cookieSecret)).toBeUndefined()
+    expect(await a.links.session(b!.grant, a.cookieSecret)).toBeUndefined()
+    expect(await a.links.session(a.grant, '')).toBeUndefined()
+    expect(await a.links.session('../..', a.cookieSecret)).toBeUndefined()
+    expect(await a.alive()).toBeDefined()
+  })
+
+  it('slides with use, and ends fifteen minutes after the last', async () => {
+    const { clock, alive } = await begun()
+    for (let i = 0; i < 10; i++) {
+      await clock.move(14 * MINUTE_MS)
+      expect(await alive()).toBeDefined()
+    }
+    await clock.move(15 * MINUTE_MS)
+    expect(await alive()).toBeUndefined()
+  })
+
+  it('writes its end at most once a minute', async () => {
+    const { clock, alive, catalog } = await begun()
+    for (let i = 0; i < 120; i++) {
+      await clock.move(1000)
+      await alive()
+    }
+    expect(catalog.calls.filter((name) => name === 'prolongSession')).toHaveLength(2)
+  })
+
+  it('never outlives its link', async () => {
+    const { clock, alive } = await begun(20 * MINUTE_MS)
+    await clock.move(14 * MINUTE_MS)
+    expect(await alive()).toBeDefined()
+    await clock.move(6 * MINUTE_MS)
+    expect(await alive()).toBeUndefined()
+  })
+
+  it('ends running streams within five seconds of a revocation', async () => {
+    const { clock, links, link, grant, cookieSecret } = await begun()
+    const abort = new AbortController()
+    links.guard(grant, cookieSecret, abort)
+    await clock.move(GUARD_INTERVAL_MS)
+    expect(abort.signal.aborted).toBe(false)
+    await links.revoke(link.id)
+    await clock.move(GUARD_INTERVAL_MS)
+    expect(isMosaikError(abort.signal.reason, 'E_LINK_INVALID')).toBe(true)
+    expect(2 * GUARD_INTERVAL_MS).toBeLessThan(5_000)
+  })
+
+  it('bears one missed answer of the catalog, not two', async () => {
+    const { clock, links, catalog, grant, cookieSecret } = await begun()
+    const abort = new AbortController()
+    links.guard(grant, cookieSecret, abort)
+    catalog.failure = new Error('gone')
+    await clock.move(GUARD_INTERVAL_MS)
+    catalog.failure = undefined
+    await clock.move(GUARD_INTERVAL_MS)
+    catalog.failure = new Error('gone')
+    await clock.move(GUARD_INTERVAL_MS)
+    expect(abort.signal.aborted).toBe(false)
+    await clock.move(GUARD_INTERVAL_MS)
+    expect(abort.signal.aborted).toBe(true)
+  })
+
+  it('is not watched any more once the stream has ended', async () => {
+    const { clock, links, catalog, grant, cookieSecret } = await begun()
+    const abort = new AbortController()
+    links.guard(grant, cookieSecret, abort).stop()
+    const before = catalog.calls.length
+    await clock.move(10 * GUARD_INTERVAL_MS)
+    expect(catalog.calls).toHaveLength(before)
+    expect(abort.signal.aborted).toBe(false)
+  })
+})
