@@ -1,3 +1,5 @@
+import { MosaikError } from '../domain/errors.ts'
+import { toHex } from '../domain/ids.ts'
 import { ascii, concat } from './bytes.ts'
 import type { Primitives } from './primitives.ts'
 
@@ -53,4 +55,40 @@ export function signerId(
 ): Uint8Array<ArrayBuffer> {
   const hash = primitives.sha256(ascii('mosaik/v1/signer-id'), keys.ed25519, keys.mldsa65)
   return hash.slice(0, ID_BYTES)
+}
+
+/** A signing pair that shares, receipts and cards of one organisation are accepted from. Says so: a vault card, or the keyring. */
+export interface TrustedSigner {
+  /** 32 hexadecimal digits; the pair is trusted for this organisation only. */
+  readonly organisation: string
+  /** signer id, 16 bytes. */
+  readonly signer: Uint8Array
+  readonly keys: { readonly ed25519: Uint8Array; readonly mldsa65: Uint8Array }
+}
+
+/** A signing pair that the caller has a reason to trust, as readers of signed objects take it. */
+export function trustedSigner(
+  primitives: Primitives,
+  organisation: string,
+  keys: TrustedSigner['keys'],
+): TrustedSigner {
+  return { organisation, signer: signerId(primitives, keys), keys }
+}
+
+/**
+ * The trusted signer with this id for this organisation.
+ *
+ * @throws E_CARD_UNTRUSTED when there is none.
+ */
+export function findSigner(trusted: readonly TrustedSigner[], organisation: string, signer: Uint8Array): TrustedSigner {
+  const found = trusted.find(
+    (one) => one.organisation === organisation && one.signer.every((byte, i) => byte === signer[i]),
+  )
+  if (found === undefined) {
+    throw new MosaikError('E_CARD_UNTRUSTED', 'signed by a pair that no trusted vault card of its organisation names', {
+      organisation,
+      signer: toHex(signer),
+    })
+  }
+  return found
 }

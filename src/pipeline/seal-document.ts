@@ -1,0 +1,120 @@
+import { ascii } from '../crypto/bytes.ts'
+import { FLOE_HEADER_BYTES } from '../crypto/floe.ts'
+import { floeRandomBytes, floeSeal } from '../crypto/floe-message.ts'
+import { hpkeSeal } from '../crypto/hpke.ts'
+import { kemOfSuite, type Kem } from '../crypto/kem.ts'
+import { keyId, signerId } from '../crypto/keys.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import { documentRandomBytes, splitDocument } from '../crypto/shamir.ts'
+import { verifyPair } from '../crypto/signature.ts'
+import { MosaikError } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import { encodeDocumentShare, encodeShareForSigning, SHARE_CONTEXT } from '../format/document-share.ts'
+import {
+  decodeSealedDocument,
+  documentInfo,
+  encodeDocumentHeader,
+  encodeSealedDocument,
+  type DocumentKind,
+} from '../format/sealed-document.ts'
+import type { KemPublicKey, SigningPublicKeys, Suite } from '../ports/keyring.ts'
+import type { Random } from '../ports/system.ts'
+
+export interface DocumentToSeal {
+  readonly kind: DocumentKind
+  readonly suite: Suite
+  readonly organisation: Id
+  /** The recording; `NO_SUBJECT` for a state. */
+  readonly subject: Id
+  /** From 1; never used for another document. */
+  readonly generation: number
+  /** CBOR of the document (`encodeManifest`, `encodeState`). */
+  readonly body: Uint8Array
+  /** 2 … 16, all of `suite`: the vault key of the epoch and the recovery key at least. */
+  readonly recipients: readonly KemPublicKey[]
+  readonly random: Pick<Random, 'bytes'>
+  readonly primitives: Primitives
+  /** Another implementation of the suite's KEM. */
+  readonly kem?: Kem
+}
+
+/**
+ * Seals a document under a fresh document key, wrapped to every recipient (docs/FORMAT.md §6).
+ *
+ * @returns the sealed document.
+ * @throws E_INPUT recipients of another suite or one twice; E_FORMAT_FIELD too few or too many; E_FORMAT_LENGTH above 64 MiB.
+ */
+export function sealDocument(document: DocumentToSeal): Uint8Array<ArrayBuffer> {
+  const { kind, suite, organisation, subject, generation, recipients, random, primitives } = document
+  const kem = document.kem ?? kemOfSuite(suite)
+  const keyIds = recipients.map((recipient) => {
+    if (recipient.suite !== suite) {
+      throw new MosaikError('E_INPUT', `a recipient's key is of suite ${recipient.suite}, the document of ${suite}`)
+    }
+    return keyId(primitives, suite, recipient.publicKey)
+  })
+  if (new Set(keyIds.map(toHex)).size !== keyIds.length) throw new MosaikError('E_INPUT', 'a recipient is named twice')
+  const header = encodeDocumentHeader({ kind, suite, organisation, subject, generation, recipients: keyIds })
+
+  const documentKey = random.bytes(32)
+  const info = ascii(documentInfo[kind])
+  const entries = recipients.map(({ publicKey }, i) => {
+    const encapsRandomness = random.bytes(kem.randomBytes)
+    const wrapped = hpkeSeal(suite, primitives, publicKey, info, header, documentKey, encapsRandomness, kem)
+    encapsRandomness.fill(0)
+    return { keyId: keyIds[i]!, ...wrapped }
+  })
+  const aad = primitives.sha256(header)
+  const floe = floeSeal(
+    primitives,
+    documentKey,
+    aad,
+    document.body,
+    random.bytes(floeRandomBytes(document.body.length)),
+  )
+  documentKey.fill(0)
+  return encodeSealedDocument(header, entries, floe.subarray(0, FLOE_HEADER_BYTES), floe.subarray(FLOE_HEADER_BYTES))
+}
+
+export interface DocumentToSplit {
+  /** What `sealDocument` gave. */
+  readonly sealed: Uint8Array
+  readonly k: number
+  readonly n: number
+  /** A fresh id: one sharing, one draw of random rows. */
+  readonly sharing: Id
+  /** Public halves of the pair that `sign` signs with. */
+  readonly signing: SigningPublicKeys
+  /** Signature pair under "mosaik/v1/share": `PublicKeyring.sign` bound to the organisation. */
+  readonly sign: (message: Uint8Array) => Promise<Uint8Array>
+  readonly random: Pick<Random, 'entropy'>
+  readonly primitives: Primitives
+}
+
+/**
+ * Splits a sealed document with t = k − 1 and signs each share (docs/FORMAT.md §6).
+ *
+ * @returns n objects for `m/` or `s/`, in order of index.
+ * @throws E_SCHEME_INVALID; E_SIGNATURE when `sign` used another pair than `signing`: such shares could never be read.
+ */
+export async function splitSealedDocument(document: DocumentToSplit): Promise<Uint8Array<ArrayBuffer>[]> {
+  const { sealed, k, n, sharing, signing, primitives } = document
+  const { kind, suite, organisation, subject, generation } = decodeSealedDocument(sealed).header
+  const signer = signerId(primitives, signing)
+  const rows = document.random.entropy(documentRandomBytes(k, sealed.length))
+  const shares = splitDocument(k, n, sealed, rows)
+  rows.fill(0)
+  const objects: Uint8Array<ArrayBuffer>[] = []
+  for (const [index, share] of shares.entries()) {
+    const group = { kind, suite, organisation, subject, generation, sharing, k, n, sealedBytes: sealed.length }
+    const signedBytes = encodeShareForSigning({ ...group, index, signer, share })
+    const signature = await document.sign(signedBytes)
+    if (!verifyPair(signing, SHARE_CONTEXT, signedBytes, signature)) {
+      throw new MosaikError('E_SIGNATURE', 'the keyring signed with another pair than the organisation names', {
+        organisation,
+      })
+    }
+    objects.push(encodeDocumentShare(signedBytes, signature))
+  }
+  return objects
+}
