@@ -3,7 +3,7 @@
 #
 #   sh scripts/setup.sh run    ffmpeg, Redis, the npm packages (Node 24 among them), the kernel and the player
 #   sh scripts/setup.sh test   those, a browser, and the real servers that the tests start for themselves
-#   sh scripts/setup.sh check  only the npm packages, the kernel and the player: nothing of the system
+#   sh scripts/setup.sh check  only the npm packages and the kernel
 #
 # Needs git, and a Node of version 20 or newer with npm. Where it may not install system packages it names them and
 # exits 1. May be run any number of times.
@@ -259,7 +259,7 @@ if [ $playwright_browser = yes ] && [ -z "$(ls -d "$HOME"/.cache/ms-playwright/c
     fail "Chromium could not be installed"
 fi
 
-# ---------------------------------------------------------------------------------------------- kernel and player
+# ------------------------------------------------------------------------------------------------ kernel, player
 
 # build NAME SCRIPT SOURCE… : runs SCRIPT when build/ is older than any SOURCE.
 build() {
@@ -275,4 +275,4 @@ build() {
 }
 
 build kernel scripts/build-kernel.ts src/crypto/kernel
-build player scripts/build-player.ts src/console src/retrieve src/format src/crypto src/domain
+[ "$mode" = check ] || build player scripts/build-player.ts src/console src/retrieve src/format src/crypto src/domain
