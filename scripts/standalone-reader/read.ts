@@ -1661,7 +1661,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 export function safeName(name: string, fallback: string): string {
   const base = name
     .normalize('NFC')
-    // eslint-disable-next-line no-control-regex
+
     .replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff/\\:*?"<>|\ud800-\udfff]/gu, '_')
     .replace(/^[\s.]+|[\s.]+$/g, '')
   let cut = ''
@@ -1676,7 +1676,6 @@ export function safeName(name: string, fallback: string): string {
 
 /** Text for a terminal: without control and direction characters. */
 function printable(value: string): string {
-  // eslint-disable-next-line no-control-regex
   return value.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '?')
 }
 
@@ -1944,7 +1943,7 @@ export async function main(args: string[], { out, err, env }: Surroundings): Pro
     else restore(vault, path.resolve(options.out ?? ''), options.recording, options.originals, report, out)
     for (const warning of report.warnings) err(`warning: ${warning}`)
     for (const { folder, object, code, message, count } of report.problems)
-      err(`${folder} ${object} ${code}: ${message}${count > 1 ? ` (and ${count - 1} more)` : ''}`)
+      err(`${folder} ${object} ${code}: ${printable(message)}${count > 1 ? ` (and ${count - 1} more)` : ''}`)
     return report.problems.length > 0 ? 1 : 0
   } catch (error) {
     const code = error instanceof ReaderError ? `${error.code}: ` : ''

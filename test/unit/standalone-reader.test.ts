@@ -648,7 +648,7 @@ describe('checks and their order, §14', () => {
     const { value } = vault.putAsset(recording, random(10), { kind: 'original', mediaType: 'a/b', name: 'x' })
     const asset = value as { sealed: { header: Uint8Array } }
     const check = (changes: object, assetChanges: object = {}) => {
-      const manifest = { ...vault.manifest(recording, [{ ...asset, ...assetChanges } as never]), ...changes }
+      const manifest = { ...vault.manifest(recording, [{ ...asset, ...assetChanges }]), ...changes }
       return codeOf(() => reader.decodeManifest(encodeCbor(manifest)))
     }
     expect(check({})).toBe('none')
@@ -665,7 +665,8 @@ describe('checks and their order, §14', () => {
     expect(check({}, { sealed: { ...asset.sealed, verifyKeys: [] } })).toBe('E_FORMAT_FIELD')
     expect(check({}, { sealed: { ...asset.sealed, sealedBytes: 262_160 } })).toBe('E_FORMAT_FIELD')
     expect(check({}, { sealed: { ...asset.sealed, header: random(84) } })).toBe('E_FORMAT_MAGIC')
-    const { title: _, ...without } = vault.manifest(recording, [])
+    const without = vault.manifest(recording, [])
+    delete without['title']
     expect(codeOf(() => reader.decodeManifest(encodeCbor(without)))).toBe('E_FORMAT_CBOR')
   })
 })
@@ -738,6 +739,15 @@ describe('dispersal and FLOE', () => {
     const data = random(256)
     const shares = splitData(data, 32, 16, 32, 8).map((bytes, index) => ({ index, bytes }))
     expect(toHex(reader.combineFragments(shares.slice(16), { k: 16, n: 32, t: 8 }, 256))).toBe(toHex(data))
+  })
+
+  it('blocks lie where §4 says, in the first and in the second extent', () => {
+    const scheme = { k: 4, n: 6, t: 1 }
+    const sealedBytes = 262_144 * 8193 + 33 // inner block 128 * ceil(262144 / 384) = 87424
+    expect(reader.blockPlace(0, sealedBytes, scheme)).toEqual({ offset: 256, length: 87_424 })
+    expect(reader.blockPlace(8191, sealedBytes, scheme)).toEqual({ offset: 256 + 8191 * 87_440, length: 87_424 })
+    expect(reader.blockPlace(8192, sealedBytes, scheme)).toEqual({ offset: 256, length: 87_424 })
+    expect(reader.blockPlace(8193, sealedBytes, scheme)).toEqual({ offset: 256 + 87_440, length: 16 })
   })
 
   it('segments do not move, and the last one is the last one', () => {
