@@ -89,7 +89,7 @@ launch_memcached() {
   pid_of memcached > /dev/null && return 0
   rm -f "$RUN/memcached.pid"
   ! listens $((BACKEND_PORT + 3)) || die "port $((BACKEND_PORT + 3)) is taken"
-  memcached -d -u "$(id -un)" -l 127.0.0.1 -p $((BACKEND_PORT + 3)) -U 0 -m 64 -t 1 -P "$RUN/memcached.pid" -v 2>> "$DIR/log/memcached.log" 9>&-
+  memcached -d -u "$(id -un)" -l 127.0.0.1 -p $((BACKEND_PORT + 3)) -U 0 -m 64 -t 1 -P "$RUN/memcached.pid" -v >> "$DIR/log/memcached.log" 2>&1 < /dev/null 9>&-
   local i; for i in $(seq 50); do [ -s "$RUN/memcached.pid" ] && return 0; sleep 0.1; done
   die "memcached did not start"
 }

@@ -1,0 +1,81 @@
+import { fileURLToPath } from 'node:url'
+import { findProgram, run } from './commands.ts'
+import type { S3Node, Starter } from './kinds.ts'
+
+/** Ceph RGW: every node a gateway in a zone of its own. */
+export const ceph: Starter<'ceph'> = s3Starter(
+  'ceph-rgw.sh',
+  ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph', 'flock'],
+  'ceph-mon ceph-osd radosgw',
+  // One object store daemon listens on mon-port + 10 … + 39.
+  (port) => ['--port', String(port), '--mon-port', String(port + 50)],
+)
+
+/** OpenStack Swift with s3api: every node a proxy with an account of its own. */
+export const swift: Starter<'swift'> = s3Starter(
+  'swift-s3.sh',
+  ['swift-proxy-server', 'swift-object-server', 'swift-container-server', 'swift-account-server', 'memcached', 'flock'],
+  'swift-proxy swift-account swift-container swift-object memcached',
+  (port) => ['--port', String(port), '--backend-port', String(port + 50)],
+)
+
+function s3Starter(
+  scriptName: string,
+  programs: readonly string[],
+  packages: string,
+  ports: (firstPort: number) => string[],
+): Starter<'ceph'> & Starter<'swift'> {
+  const script = fileURLToPath(new URL(`../../../scripts/services/${scriptName}`, import.meta.url))
+  const call = (...args: string[]): Promise<string> => run('bash', [script, ...args])
+  return {
+    missing: () => {
+      const absent = programs.filter((program) => findProgram(program) === undefined)
+      if (absent.length === 0) return undefined
+      return `no ${absent.join(', ')}; apt-get install --no-install-recommends ${packages}`
+    },
+    start: async (folder, firstPort, options) => {
+      const running = await call('env', folder).then(readNodes, () => [])
+      const count = Math.max(options.nodes ?? 1, running.length)
+      const output = await call('start', folder, '--nodes', String(count), ...ports(firstPort))
+      const nodes = readNodes(output).map((settings, i): S3Node => {
+        const control = async (command: string, ...more: string[]): Promise<void> => {
+          await call(command, folder, String(i + 1), ...more)
+        }
+        return {
+          ...settings,
+          stop: () => control('node-stop'),
+          kill: () => control('node-stop', '--kill'),
+          pause: () => control('node-pause'),
+          resume: () => control('node-resume'),
+          start: () => control('node-start'),
+        }
+      })
+      return { nodes }
+    },
+    destroy: async (folder) => {
+      await call('destroy', folder)
+    },
+  }
+}
+
+type NodeAccess = Pick<S3Node, 'endpoint' | 'region' | 'accessKeyId' | 'secretAccessKey'>
+
+/** The assignments `S3_<i>_<NAME>=<value>` that a script prints. */
+function readNodes(output: string): NodeAccess[] {
+  const values = new Map<string, string>()
+  for (const line of output.split('\n')) {
+    const equals = line.indexOf('=')
+    if (line.startsWith('S3_') && equals > 0) values.set(line.slice(3, equals), line.slice(equals + 1))
+  }
+  const nodes: NodeAccess[] = []
+  for (let i = 1; values.has(`${i}_ENDPOINT`); i++) {
+    const value = (name: string): string => values.get(`${i}_${name}`) ?? ''
+    nodes.push({
+      endpoint: value('ENDPOINT'),
+      region: value('REGION'),
+      accessKeyId: value('ACCESS_KEY_ID'),
+      secretAccessKey: value('SECRET_ACCESS_KEY'),
+    })
+  }
+  return nodes
+}
