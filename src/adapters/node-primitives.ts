@@ -18,6 +18,8 @@ const OPTIONS = { authTagLength: TAG_BYTES }
 /** Ciphertext leaves OpenSSL in pieces that stay in the cache until they are copied. */
 const PIECE_BYTES = 131_072
 const SHA384_BYTES = 48
+/** What keystream is made from, in pieces that stay in the cache. */
+const ZEROS = new Uint8Array(65_536)
 
 /** The primitives on node:crypto: what the vault runs on. */
 export const nodePrimitives: Primitives = {
@@ -35,11 +37,22 @@ export const nodePrimitives: Primitives = {
   hkdfSha256: (ikm, salt, info, lengthBytes) => new Uint8Array(hkdfSync('sha256', ikm, salt, info, lengthBytes)),
   hkdfExpandSha384: (prk, info, lengthBytes) => hkdfExpand(hmacSha384, SHA384_BYTES, prk, info, lengthBytes),
   chacha20(key, block, lengthBytes) {
-    const iv = new Uint8Array(16)
-    new DataView(iv.buffer).setUint32(0, block, true)
-    return exact(createCipheriv('chacha20', key, iv).update(new Uint8Array(lengthBytes)))
+    const keystream = new Uint8Array(lengthBytes)
+    chacha20Into(key, block, keystream)
+    return keystream
   },
+  chacha20Into,
   equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+}
+
+/** OpenSSL's IV is the block counter, 32 bits little-endian, and the nonce. */
+function chacha20Into(key: Uint8Array, block: number, target: Uint8Array): void {
+  const iv = new Uint8Array(16)
+  new DataView(iv.buffer).setUint32(0, block, true)
+  const cipher = createCipheriv('chacha20', key, iv)
+  for (let at = 0; at < target.length; at += ZEROS.length) {
+    target.set(cipher.update(ZEROS.subarray(0, target.length - at)), at)
+  }
 }
 
 const hmacSha384: Mac = (key, ...parts) => {

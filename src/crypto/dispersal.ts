@@ -36,22 +36,30 @@ export function extentOfSegment(segment: number): number {
 }
 
 /**
- * The t random rows of a segment, one behind the other: pieces of the ChaCha20 keystream of the sharing and extent.
+ * Writes the t random rows of a segment: pieces of the ChaCha20 keystream of the sharing and extent.
  *
  * Local segment i (global modulo 8192) has the keystream from i · t · innerBlockBytes, row r of it from + r · innerBlockBytes;
  * the last segment's shorter rows take the first bytes of each row's place. No two rows share a byte of keystream.
  *
  * @param rowsKey 32 bytes from the operating system, for this sharing and extent only.
- * @returns t rows, the row r at r · innerBlockBytes; nothing when t = 0.
+ * @param rowBytes length of a row, at most innerBlockBytes.
+ * @param target t rows one behind the other, t · rowBytes.
+ * @throws RangeError when the target or the row length does not fit.
  */
-export function randomRows(
+export function writeRandomRows(
   primitives: Primitives,
   rowsKey: Uint8Array,
   scheme: Pick<Scheme, 'k' | 't'>,
   segment: number,
-): Uint8Array<ArrayBuffer> {
-  const length = scheme.t * innerBlockBytes(dataRows(scheme))
-  if (length === 0) return new Uint8Array(0)
-  const offset = (segment % EXTENT_SEGMENTS) * length
-  return primitives.chacha20(rowsKey, offset / CHACHA_BLOCK_BYTES, length)
+  rowBytes: number,
+  target: Uint8Array,
+): void {
+  const { t } = scheme
+  const place = innerBlockBytes(dataRows(scheme))
+  if (target.length !== t * rowBytes || rowBytes > place) throw new RangeError('the target does not hold the random rows')
+  const first = (segment % EXTENT_SEGMENTS) * t * place
+  for (let r = 0; r < t; r++) {
+    const block = (first + r * place) / CHACHA_BLOCK_BYTES
+    primitives.chacha20Into(rowsKey, block, target.subarray(r * rowBytes, (r + 1) * rowBytes))
+  }
 }

@@ -37,6 +37,9 @@ export const noblePrimitives: Primitives = {
   hkdfExpandSha384: (prk, info, lengthBytes) => hkdfExpand(hmacSha384, SHA384_BYTES, prk, info, lengthBytes),
   chacha20: (key, block, lengthBytes) =>
     owned(chacha20(key, new Uint8Array(12), new Uint8Array(lengthBytes), undefined, block)),
+  chacha20Into(key, block, target) {
+    target.set(noblePrimitives.chacha20(key, block, target.length))
+  },
   equal: (a, b) => a.length === b.length && equalBytes(a, b),
 }
 

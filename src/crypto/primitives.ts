@@ -27,5 +27,7 @@ export interface Primitives {
   hkdfExpandSha384(prk: Uint8Array, info: Uint8Array, lengthBytes: number): Uint8Array<ArrayBuffer>
   /** ChaCha20 keystream (RFC 8439, nonce zero) starting at 64-byte block `block`; `lengthBytes` of it. */
   chacha20(key: Uint8Array, block: number, lengthBytes: number): Uint8Array<ArrayBuffer>
+  /** As `chacha20`, written over the whole of `target`, which may be kernel memory. */
+  chacha20Into(key: Uint8Array, block: number, target: Uint8Array): void
   equal(a: Uint8Array, b: Uint8Array): boolean
 }

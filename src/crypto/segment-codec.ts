@@ -1,6 +1,6 @@
 import { checkScheme, dataRows, type Scheme } from '../domain/dispersal.ts'
 import { MosaikError } from '../domain/errors.ts'
-import { blockBytes, extentOfSegment, innerBlockBytes, randomRows } from './dispersal.ts'
+import { blockBytes, extentOfSegment, writeRandomRows } from './dispersal.ts'
 import { FLOE_NONCE_BYTES, FloeKey, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES } from './floe.ts'
 import { BLOCK_TAG_BYTES, tagBlock } from './fragment-tag.ts'
 import {
@@ -93,7 +93,7 @@ export class SegmentSealer {
    */
   split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
     if (extentOfSegment(segment) !== this.#extent) throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
-    const { kernel } = this.#tools
+    const { kernel, primitives } = this.#tools
     const { k, n, t } = this.#scheme
     const sealedBytes = plaintext.length + SEGMENT_OVERHEAD_BYTES
     const rowBytes = blockBytes(sealedBytes, dataRows(this.#scheme), last)
@@ -104,7 +104,7 @@ export class SegmentSealer {
     this.#tools.randomFill(this.#nonce)
     this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, target)
     kernel.input.fill(0, dataAt + sealedBytes, k * rowBytes)
-    this.#writeRandomRows(segment, rowBytes)
+    writeRandomRows(primitives, this.#rowsKey, this.#scheme, segment, rowBytes, kernel.input.subarray(0, dataAt))
     if (this.#plan !== undefined) kernel.multiply(this.#plan, rowBytes)
 
     const unchanged = systematicShares(k, t)
@@ -119,15 +119,6 @@ export class SegmentSealer {
   close(): void {
     this.#floe.destroy()
     this.#rowsKey.fill(0)
-  }
-
-  #writeRandomRows(segment: number, rowBytes: number): void {
-    const { kernel, primitives } = this.#tools
-    const { t } = this.#scheme
-    if (t === 0) return
-    const place = innerBlockBytes(dataRows(this.#scheme))
-    const rows = randomRows(primitives, this.#rowsKey, this.#scheme, segment)
-    for (let r = 0; r < t; r++) kernel.input.set(rows.subarray(r * place, r * place + rowBytes), r * rowBytes)
   }
 
   #frame(segment: number, index: number, block: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -1,8 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { nodePrimitives as primitives } from '../../../src/adapters/node-primitives.ts'
-import { blockBytes, extentOfSegment, EXTENT_SEGMENTS, innerBlockBytes, randomRows } from '../../../src/crypto/dispersal.ts'
+import { blockBytes, extentOfSegment, EXTENT_SEGMENTS, innerBlockBytes, writeRandomRows } from '../../../src/crypto/dispersal.ts'
 import { bytesOf } from '../../support/bytes.ts'
 import { range } from '../../support/subsets.ts'
+
+function randomRows(rowsKey: Uint8Array, scheme: { k: number; t: number }, segment: number, rowBytes = innerBlockBytes(scheme.k - scheme.t)) {
+  const rows = new Uint8Array(scheme.t * rowBytes)
+  writeRandomRows(primitives, rowsKey, scheme, segment, rowBytes, rows)
+  return rows
+}
 
 describe('dispersal of a segment', () => {
   it('knows the length of blocks', () => {
@@ -22,14 +28,19 @@ describe('dispersal of a segment', () => {
     const stream = primitives.chacha20(rowsKey, 0, 3 * perSegment)
     for (const segment of range(3)) {
       const wanted = stream.subarray(segment * perSegment, (segment + 1) * perSegment)
-      expect(Buffer.compare(randomRows(primitives, rowsKey, scheme, segment), wanted)).toBe(0)
-      expect(Buffer.compare(randomRows(primitives, rowsKey, scheme, EXTENT_SEGMENTS + segment), wanted)).toBe(0)
+      expect(Buffer.compare(randomRows(rowsKey, scheme, segment), wanted)).toBe(0)
+      expect(Buffer.compare(randomRows(rowsKey, scheme, EXTENT_SEGMENTS + segment), wanted)).toBe(0)
     }
-    expect(randomRows(primitives, rowsKey, { k: 3, t: 0 }, 1).length).toBe(0)
+    expect(randomRows(rowsKey, { k: 3, t: 0 }, 1).length).toBe(0)
+    // the last segment's rows are shorter, and lie at the same places
+    const short = randomRows(rowsKey, scheme, 1, 48)
+    expect(short.subarray(48)).toEqual(stream.slice(perSegment * 1.5, perSegment * 1.5 + 48))
+    expect(() => randomRows(rowsKey, scheme, 1, innerBlockBytes(3) + 16)).toThrow(RangeError)
+    expect(() => { writeRandomRows(primitives, rowsKey, scheme, 1, 48, new Uint8Array(95)) }).toThrow(RangeError)
   })
 
   it('stays inside the 32-bit block counter at the end of the widest extent', () => {
-    const rows = randomRows(primitives, bytesOf(32), { k: 16, t: 15 }, EXTENT_SEGMENTS - 1)
+    const rows = randomRows(bytesOf(32), { k: 16, t: 15 }, EXTENT_SEGMENTS - 1)
     expect(rows.length).toBe(15 * 262_144)
     expect((EXTENT_SEGMENTS * rows.length) / 64).toBeLessThan(2 ** 32)
   })
