@@ -1,0 +1,189 @@
+/**
+ * Every argument list the media tool is ever given, and the only file that knows fluent-ffmpeg.
+ *
+ * fluent-ffmpeg is archived. It is used for one thing, to put options of inputs and outputs in the order ffmpeg wants
+ * them (`_getArguments`, which is typed and does not start anything); it never runs a process here. To replace it,
+ * rewrite `command` below: its callers only see lists of text. ffprobe, which it builds no arguments for, is done by
+ * hand.
+ */
+import fluent from 'fluent-ffmpeg'
+import type { RenditionPlan } from '../../ports/media.ts'
+
+/** A key frame is forced this often when we encode; a media segment is one such group. */
+export const SEGMENT_SECONDS = 4
+
+/**
+ * Containers that may be read: recordings, and nothing that can name another file or address (no hls, dash, concat,
+ * sdp, image2, lavfi …). Names as ffmpeg's demuxers carry them.
+ */
+export const FORMAT_WHITELIST =
+  'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,mp3,wav,w64,aiff,flv,live_flv,avi,asf,mpegts,mpeg,aac,ac3,eac3,flac'
+
+/** Limits the tool itself keeps, in front of those of the process. */
+export interface ToolLimits {
+  readonly maxAllocationBytes: number
+  readonly maxPixels: number
+  readonly threads: number
+}
+
+type Options = readonly (string | number)[]
+
+function flat(options: Options): string[] {
+  return options.map(String)
+}
+
+/** One input, one output into standard output. */
+function command(url: string, input: Options, output: Options): string[] {
+  const builder = fluent(url)
+  // Options are handed over one by one: given as a list, fluent-ffmpeg splits those with a space in them.
+  builder.inputOptions(...flat(input))
+  builder.outputOptions(...flat(output))
+  builder.output('pipe:1')
+  return builder._getArguments().filter((argument) => argument !== '-y')
+}
+
+/** What applies to all reading, by ffmpeg and ffprobe alike. */
+function reading(limits: ToolLimits): Options {
+  return [
+    ...['-hide_banner', '-loglevel', 'error', '-max_alloc', limits.maxAllocationBytes],
+    ...['-protocol_whitelist', 'http,tcp', '-format_whitelist', FORMAT_WHITELIST],
+    ...['-probesize', 16 * 1024 * 1024, '-analyzeduration', '15M', '-max_streams', 64],
+  ]
+}
+
+function ffmpegReading(limits: ToolLimits): Options {
+  return ['-nostdin', '-nostats', ...reading(limits), '-max_pixels', limits.maxPixels, '-threads', limits.threads]
+}
+
+/** Nothing of the original's titles, of this machine, or of the time goes into an output. */
+const anonymous: Options = [
+  ...['-map_metadata', '-1', '-map_metadata:s', '-1', '-map_chapters', '-1'],
+  ...['-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a', '+bitexact'],
+]
+
+/** ffprobe: format and streams as JSON; of the tags only those we use. */
+export function probeArguments(url: string, limits: ToolLimits): string[] {
+  const entries = [
+    'format=format_name,duration,bit_rate,start_time',
+    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,bit_rate,duration',
+    'stream_tags=language,rotate,BPS,BPS-eng',
+    'stream_disposition=default,attached_pic,timed_thumbnails',
+    'stream_side_data=rotation',
+  ]
+  return flat([...reading(limits), '-of', 'json', '-show_entries', entries.join(':'), url])
+}
+
+/** ffprobe: time and length of every packet, for files that do not say how long they are. */
+export function scanArguments(url: string, limits: ToolLimits): string[] {
+  return flat([...reading(limits), '-of', 'csv=p=0', '-show_entries', 'packet=pts_time,dts_time,duration_time', url])
+}
+
+/** ffprobe: which packets of one stream are key frames, in a few places of the file. */
+export function keyFrameArguments(
+  url: string,
+  limits: ToolLimits,
+  streamIndex: number,
+  places: readonly { readonly startMs: number; readonly lengthMs: number }[],
+): string[] {
+  const intervals = places.map(({ startMs, lengthMs }) => `${seconds(startMs)}%+${seconds(lengthMs)}`)
+  return flat([
+    ...reading(limits),
+    ...['-select_streams', streamIndex, '-of', 'csv=p=0', '-show_entries', 'packet=pts_time,dts_time,flags'],
+    ...['-read_intervals', intervals.join(','), url],
+  ])
+}
+
+/** ffmpeg: one rendition as fragmented MP4. */
+export function renditionArguments(url: string, limits: ToolLimits, plan: RenditionPlan): string[] {
+  const hasVideo = plan.videoStream !== null
+  const output = [
+    ...maps([plan.videoStream, plan.audioStream]),
+    ...anonymous,
+    ...['-max_muxing_queue_size', 4096],
+    ...(plan.mode === 'copy' ? ['-c', 'copy'] : []),
+    ...(plan.mode === 'encode' && hasVideo ? encodeVideo(plan, limits) : []),
+    ...(plan.mode === 'encode' && plan.audioStream !== null ? encodeAudio(plan) : []),
+    ...fragments(hasVideo),
+    ...['-f', 'mp4'],
+  ]
+  return command(url, ffmpegReading(limits), output)
+}
+
+function maps(streams: readonly (number | null)[]): Options {
+  return [...streams.flatMap((index) => (index === null ? [] : ['-map', `0:${String(index)}`])), '-dn', '-sn']
+}
+
+/**
+ * H.264 that everything plays. Frames keep the times they have (recordings of calls have varying frame rates), at most
+ * 60 a second; a key frame every four seconds and nowhere else, so that all renditions have the same segments.
+ */
+function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
+  const size = `${String(plan.width)}:${String(plan.height)}`
+  const kbit = (bitsPerSecond: number): string => `${String(Math.round(bitsPerSecond / 1000))}k`
+  return [
+    ...['-filter:v', `yadif=deint=interlaced,scale=${size}:flags=bicubic,setsar=1,format=yuv420p`],
+    ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23],
+    ...['-maxrate', kbit(plan.videoBitsPerSecond), '-bufsize', kbit(plan.videoBitsPerSecond * 2)],
+    ...['-fps_mode', 'vfr', '-fpsmax', 60],
+    ...['-force_key_frames', `expr:gte(t,n_forced*${String(SEGMENT_SECONDS)})`, '-sc_threshold', 0, '-g', 6000],
+    ...['-threads:v', limits.threads],
+  ]
+}
+
+/** AAC stereo; holes in the sound become silence, so that it stays with the picture. */
+function encodeAudio(plan: RenditionPlan): Options {
+  return [
+    ...['-filter:a', 'aresample=async=1000:first_pts=0', '-c:a', 'aac', '-ac', 2, '-ar', 48_000],
+    ...['-b:a', plan.audioBitsPerSecond],
+  ]
+}
+
+/**
+ * A fragment begins at a key frame. `delay_moov`: the initialisation section waits for the first packets, because some
+ * inputs (MPEG-TS) only then tell what their sound is. No edit list, which players of fragments do not read: times are
+ * shifted to begin at zero instead. No index at the end: ours replaces it.
+ */
+function fragments(hasVideo: boolean): Options {
+  const flags = `+empty_moov+delay_moov+default_base_moof+skip_trailer${hasVideo ? '+frag_keyframe' : ''}`
+  return [
+    ...['-movflags', flags, '-use_editlist', 0, '-avoid_negative_ts', 'make_zero'],
+    ...(hasVideo ? ['-min_frag_duration', (SEGMENT_SECONDS - 2) * 1_000_000] : []),
+    ...(hasVideo ? [] : ['-frag_duration', SEGMENT_SECONDS * 1_000_000]),
+  ]
+}
+
+/** ffmpeg: one JPEG from about `atMs`; with `skipDark`, the first picture from there on that is not black, or none. */
+export function posterArguments(
+  url: string,
+  limits: ToolLimits,
+  poster: {
+    readonly streamIndex: number
+    readonly atMs: number
+    readonly width: number
+    readonly height: number
+    readonly skipDark: boolean
+  },
+): string[] {
+  const scaled = `scale=${String(poster.width)}:${String(poster.height)}:flags=bicubic,setsar=1,format=yuvj420p`
+  const bright = 'fps=2,signalstats,metadata=mode=select:key=lavfi.signalstats.YAVG:value=12:function=greater'
+  return command(
+    url,
+    [...ffmpegReading(limits), '-ss', seconds(poster.atMs), '-t', 30],
+    [
+      ...['-map', `0:${String(poster.streamIndex)}`, ...anonymous],
+      ...['-filter:v', poster.skipDark ? `${scaled},${bright}` : scaled],
+      ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 3, '-f', 'mjpeg'],
+    ],
+  )
+}
+
+/** ffmpeg: one text track as WebVTT. */
+export function captionArguments(url: string, limits: ToolLimits, streamIndex: number): string[] {
+  return command(url, ffmpegReading(limits), [
+    ...['-map', `0:${String(streamIndex)}`, ...anonymous, '-c:s', 'webvtt', '-f', 'webvtt'],
+  ])
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(3)
+}

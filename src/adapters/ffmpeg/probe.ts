@@ -1,0 +1,254 @@
+import { z } from 'zod'
+import { isMosaikError, MosaikError } from '../../domain/errors.ts'
+import type { MediaInfo, MediaInput, MediaStream } from '../../ports/media.ts'
+import { keyFrameArguments, probeArguments, scanArguments } from './arguments.ts'
+import { lookAtBeginning } from './look.ts'
+import { runForBytes, runTool } from './run.ts'
+import type { ToolHost } from './run.ts'
+
+/** What a file may be at most before we touch it. */
+export const mediaLimits = {
+  sidePixels: 16_384,
+  pixels: 100_000_000,
+  durationMs: 48 * 3_600_000,
+} as const
+
+const PROBE_WALL_MS = 2 * 60_000
+/** A scan reads the whole file, from stores that may be slow. */
+const SCAN_WALL_MS = 2 * 3_600_000
+const PROBE_OUTPUT_BYTES = 4 * 1024 * 1024
+/** 48 hours of 60 frames and 50 sound packets a second, 40 characters each. */
+const SCAN_OUTPUT_BYTES = 1024 * 1024 * 1024
+
+/** Text tracks that can become WebVTT; pictures of text (DVD, Blu-ray, DVB) cannot. */
+const textCodecs = ['subrip', 'srt', 'ass', 'ssa', 'mov_text', 'webvtt', 'text']
+
+const numeric = z.union([z.string(), z.number()]).transform(Number)
+
+const streamSchema = z.object({
+  index: z.number().int().nonnegative(),
+  codec_type: z.string().optional(),
+  codec_name: z.string().optional(),
+  profile: z.union([z.string(), z.number()]).transform(String).optional(),
+  width: z.number().int().optional(),
+  height: z.number().int().optional(),
+  sample_aspect_ratio: z.string().optional(),
+  pix_fmt: z.string().optional(),
+  bit_rate: numeric.optional(),
+  duration: numeric.optional(),
+  tags: z.record(z.string(), z.string()).optional(),
+  disposition: z.record(z.string(), z.number()).optional(),
+  side_data_list: z.array(z.object({ rotation: z.number().optional() })).optional(),
+})
+
+const probeSchema = z.object({
+  streams: z.array(streamSchema).default([]),
+  format: z.object({ format_name: z.string().optional(), duration: numeric.optional() }).optional(),
+})
+
+type RawStream = z.infer<typeof streamSchema>
+
+/** Looks into a file. Streams come in order of preference: of each type, those marked as default first. */
+export async function probeMedia(host: ToolHost, input: MediaInput, signal: AbortSignal): Promise<MediaInfo> {
+  if (input.sizeBytes === 0) throw new MosaikError('E_MEDIA_UNREADABLE', 'the file is empty')
+  const info = await runProbe(host, input, signal)
+  const { streams, format } = info
+  if (!streams.some(({ type }) => type === 'video' || type === 'audio')) {
+    throw new MosaikError('E_MEDIA_UNREADABLE', 'the file has neither picture nor sound', { format })
+  }
+  checkSizes(streams)
+  const durationMs = info.durationMs ?? (await scanDuration(host, input, signal))
+  if (durationMs > mediaLimits.durationMs) {
+    throw new MosaikError('E_MEDIA_LIMIT', 'the recording says it is longer than 48 hours', { format, durationMs })
+  }
+  return { format, streams, durationMs }
+}
+
+async function runProbe(
+  host: ToolHost,
+  input: MediaInput,
+  signal: AbortSignal,
+): Promise<{ format: string; durationMs: number | undefined; streams: MediaStream[] }> {
+  let json: Buffer
+  try {
+    json = await runForBytes(
+      host,
+      {
+        program: 'ffprobe',
+        argumentList: (url) => probeArguments(url, host.limits),
+        input,
+        wallMs: PROBE_WALL_MS,
+        outputBytes: PROBE_OUTPUT_BYTES,
+      },
+      signal,
+    )
+  } catch (error) {
+    if (!isMosaikError(error, 'E_MEDIA_UNREADABLE', 'E_MEDIA_TOOL')) throw error
+    const words = await lookAtBeginning(input, signal)
+    if (words === undefined) throw error
+    throw new MosaikError('E_MEDIA_UNREADABLE', words, error.fields, error)
+  }
+  const parsed = probeSchema.safeParse(parseJson(json))
+  if (!parsed.success) throw new MosaikError('E_MEDIA_TOOL', 'ffprobe answered something we do not understand')
+  const { streams, format } = parsed.data
+  const seconds = Math.max(
+    ...[format?.duration, ...streams.filter(isPlayable).map((stream) => stream.duration)].map((value) =>
+      value !== undefined && Number.isFinite(value) ? value : 0,
+    ),
+  )
+  return {
+    format: format?.format_name ?? '',
+    durationMs: seconds > 0 ? Math.round(seconds * 1000) : undefined,
+    streams: [...streams]
+      .sort((a, b) => (b.disposition?.['default'] ?? 0) - (a.disposition?.['default'] ?? 0))
+      .map(toStream),
+  }
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function isPlayable(stream: RawStream): boolean {
+  return stream.codec_type === 'video' || stream.codec_type === 'audio'
+}
+
+/** A cover picture is a video stream of one frame; it is no picture of a meeting. */
+function typeOf(stream: RawStream): MediaStream['type'] {
+  const isCover = stream.disposition?.['attached_pic'] === 1 || stream.disposition?.['timed_thumbnails'] === 1
+  if (stream.codec_name === undefined) return 'other'
+  if (stream.codec_type === 'video') return isCover ? 'other' : 'video'
+  if (stream.codec_type === 'audio') return 'audio'
+  return stream.codec_type === 'subtitle' && textCodecs.includes(stream.codec_name) ? 'text' : 'other'
+}
+
+function toStream(stream: RawStream): MediaStream {
+  const type = typeOf(stream)
+  const rotationDegrees = type === 'video' ? rotationOf(stream) : 0
+  const [across, down] = (stream.sample_aspect_ratio ?? '').split(':').map(Number)
+  const aspect = across !== undefined && down !== undefined && across > 0 && down > 0 ? across / down : 1
+  const width = type === 'video' ? Math.round((stream.width ?? 0) * aspect) : 0
+  const height = type === 'video' ? (stream.height ?? 0) : 0
+  const onItsSide = rotationDegrees % 180 === 90
+  const language = stream.tags?.['language']
+  const bits = stream.bit_rate ?? Number(stream.tags?.['BPS'] ?? stream.tags?.['BPS-eng'])
+  return {
+    index: stream.index,
+    type,
+    codec: stream.codec_name ?? 'unknown',
+    profile: stream.profile ?? null,
+    language: language !== undefined && /^[a-zA-Z]{2,3}([-_]\w{2,8})*$/.test(language) ? language : null,
+    width: onItsSide ? height : width,
+    height: onItsSide ? width : height,
+    pixelFormat: stream.pix_fmt ?? null,
+    bitsPerSecond: Number.isFinite(bits) && bits > 0 ? bits : null,
+    rotationDegrees,
+  }
+}
+
+/** To the nearest quarter turn, 0 … 270. */
+function rotationOf(stream: RawStream): number {
+  const matrix = stream.side_data_list?.find(({ rotation }) => rotation !== undefined)?.rotation
+  const degrees = matrix ?? Number(stream.tags?.['rotate'] ?? 0)
+  if (!Number.isFinite(degrees)) return 0
+  return (((Math.round(degrees / 90) * 90) % 360) + 360) % 360
+}
+
+function checkSizes(streams: readonly MediaStream[]): void {
+  for (const { type, width, height, codec, index } of streams) {
+    if (type !== 'video') continue
+    const fields = { stream: index, codec, width, height }
+    if (width > mediaLimits.sidePixels || height > mediaLimits.sidePixels || width * height > mediaLimits.pixels) {
+      throw new MosaikError('E_MEDIA_LIMIT', `the picture is too large: ${String(width)}x${String(height)}`, fields)
+    }
+    if (width < 2 || height < 2) {
+      throw new MosaikError('E_MEDIA_UNREADABLE', 'the picture has no size: the file ends early, or is broken', fields)
+    }
+  }
+}
+
+/** Reads the times of all packets of a file that does not say how long it is (written live, or cut off). */
+async function scanDuration(host: ToolHost, input: MediaInput, signal: AbortSignal): Promise<number> {
+  let first = Infinity
+  let last = -Infinity
+  const run = {
+    program: 'ffprobe' as const,
+    argumentList: (url: string) => scanArguments(url, host.limits),
+    input,
+    wallMs: SCAN_WALL_MS,
+    outputBytes: SCAN_OUTPUT_BYTES,
+  }
+  for await (const [pts, dts, duration] of lines(runTool(host, run, signal))) {
+    const start = finite(pts) ?? finite(dts)
+    if (start === undefined) continue
+    first = Math.min(first, start)
+    last = Math.max(last, start + (finite(duration) ?? 0))
+  }
+  const durationMs = Math.round((last - first) * 1000)
+  if (!Number.isFinite(durationMs) || durationMs <= 0) {
+    throw new MosaikError('E_MEDIA_UNREADABLE', 'the file has no length: it ends early, or holds a single picture')
+  }
+  return durationMs
+}
+
+function finite(text: string | undefined): number | undefined {
+  const value = Number(text === '' ? undefined : text)
+  return Number.isFinite(value) ? value : undefined
+}
+
+/** Lines of comma-separated values. */
+async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[], void, void> {
+  let rest = ''
+  for await (const chunk of chunks) {
+    const parts = (rest + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1')).split('\n')
+    rest = parts.pop() ?? ''
+    for (const line of parts) yield line.split(',')
+  }
+  if (rest !== '') yield rest.split(',')
+}
+
+/** Seeking jumps to key frames: further apart than this, a copy would be a poor thing to watch. */
+export const KEY_FRAME_MAX_MS = 20_000
+const SAMPLE_MS = 50_000
+
+/**
+ * True when the key frames of a video stream lie close enough to copy it. Looks at up to three places of the file, not
+ * at all of it: reading everything twice from the vault would cost more than a rare long segment does.
+ */
+export async function hasFrequentKeyFrames(
+  host: ToolHost,
+  input: MediaInput,
+  info: MediaInfo,
+  streamIndex: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (info.durationMs <= KEY_FRAME_MAX_MS) return true
+  const places =
+    info.durationMs <= 4 * SAMPLE_MS
+      ? [{ startMs: 0, lengthMs: info.durationMs + 1000 }]
+      : [0, 0.4, 0.8].map((share) => ({ startMs: Math.round(info.durationMs * share), lengthMs: SAMPLE_MS }))
+  const run = {
+    program: 'ffprobe' as const,
+    argumentList: (url: string) => keyFrameArguments(url, host.limits, streamIndex, places),
+    input,
+    wallMs: PROBE_WALL_MS * 5,
+    outputBytes: SCAN_OUTPUT_BYTES,
+  }
+  let newestKeyMs: number | undefined
+  let previousMs: number | undefined
+  for await (const [pts, dts, flags] of lines(runTool(host, run, signal))) {
+    const seconds = finite(dts) ?? finite(pts)
+    if (seconds === undefined) continue
+    const ms = seconds * 1000
+    // A jump is the next place, which begins at the key frame before it.
+    const jumped = previousMs === undefined || Math.abs(ms - previousMs) > KEY_FRAME_MAX_MS
+    if (flags?.startsWith('K') === true || jumped || newestKeyMs === undefined) newestKeyMs = ms
+    if (ms - newestKeyMs > KEY_FRAME_MAX_MS) return false
+    previousMs = ms
+  }
+  return true
+}
