@@ -17,7 +17,12 @@ export function segmentCount(plainBytes: number, parameters: FloeParameters = MO
   return Math.max(1, Math.ceil(plainBytes / (parameters.segmentBytes - SEGMENT_OVERHEAD_BYTES)))
 }
 
-/** Length of all segments of a plaintext together, in bytes, without the header. */
+/**
+ * Length of all segments of a plaintext together, in bytes, without the header.
+ *
+ * @NOTE a writer who learns the end late may put an empty last segment behind a full one, and be 32 bytes longer: readers
+ * take the sealed length from the manifest and accept both.
+ */
 export function sealedLength(plainBytes: number, parameters: FloeParameters = MOSAIK_FLOE): number {
   return plainBytes + SEGMENT_OVERHEAD_BYTES * segmentCount(plainBytes, parameters)
 }
