@@ -4,7 +4,7 @@ import type { NodeOwnership, StorageNode } from '../../domain/node.ts'
 import type { PlacementRule } from '../../domain/placement.ts'
 import type { InstallationCatalog, NodeRow, OrganisationRow } from '../../ports/catalog/access.ts'
 import type { Database } from './database.ts'
-import { fromJson, toBytesOrNull } from './json.ts'
+import { fromJson, toBytes, toBytesOrNull } from './json.ts'
 import type { Row } from './schema.ts'
 
 /** The installation, its organisations and its nodes. */
@@ -21,8 +21,8 @@ export function installationCatalog(database: Database): InstallationCatalog {
       return await database.transaction('read the installation', async (trx) => {
         await trx
           .insertInto('installation')
-          .values({ only: 1, id: proposed })
-          .onConflict((conflict) => conflict.column('only').doNothing())
+          .values({ singleton: 1, id: proposed })
+          .onConflict((conflict) => conflict.column('singleton').doNothing())
           .execute()
         const { id } = await trx.selectFrom('installation').select('id').executeTakeFirstOrThrow()
         return id
@@ -86,6 +86,23 @@ export function installationCatalog(database: Database): InstallationCatalog {
           .executeTakeFirstOrThrow(),
       )
       return numUpdatedRows > 0n
+    },
+
+    async putCard(organisation, epoch, card) {
+      await database.run('keep a vault card', (db) =>
+        db
+          .insertInto('cards')
+          .values({ organisation, epoch, card })
+          .onConflict((conflict) => conflict.columns(['organisation', 'epoch']).doNothing())
+          .execute(),
+      )
+    },
+
+    async cards(organisation) {
+      const rows = await database.run('read the vault cards', (db) =>
+        db.selectFrom('cards').select('card').where('organisation', '=', organisation).orderBy('epoch').execute(),
+      )
+      return rows.map((row) => toBytes(row.card))
     },
 
     async addNode(node) {

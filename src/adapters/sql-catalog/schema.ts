@@ -5,8 +5,9 @@ import type { Generated, Insertable, Selectable } from 'kysely'
  * text, truth values as 0 and 1. The columns' meaning is in ports/catalog; here only what the ports do not show.
  */
 export interface Tables {
-  installation: { only: number; id: string }
+  installation: { singleton: number; id: string }
   organisations: OrganisationsTable
+  cards: { organisation: string; epoch: number; card: Uint8Array }
   nodes: NodesTable
   node_owners: NodeOwnersTable
   recordings: RecordingsTable

@@ -9,11 +9,15 @@ import type { Migration } from './migration.ts'
 export const first: Migration = {
   version: 1,
   statements: [
-    `create table installation (only {int} primary key check (only = 1), id {id} not null){table}`,
+    `create table installation (singleton {int} primary key check (singleton = 1), id {id} not null){table}`,
 
     `create table organisations (
       id {id} primary key, name text not null, scheme text not null, placement_rule text not null,
       created_at_ms {int} not null, state_generation {int} not null, state_sha256 {bytes}){table}`,
+
+    `create table cards (
+      organisation {id} not null references organisations (id), epoch {int} not null, card {bytes} not null,
+      primary key (organisation, epoch)){table}`,
 
     `create table nodes (
       id {id} primary key, name text not null unique, driver text not null, state text not null, country text not null,
