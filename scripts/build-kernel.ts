@@ -16,14 +16,20 @@ const target = join(root, 'build', 'kernel')
 
 const common = [
   'src/crypto/kernel/assembly/index.ts',
-  '--baseDir', root,
-  '--runtime', 'stub',
+  '--baseDir',
+  root,
+  '--runtime',
+  'stub',
   '--noAssert',
-  '--optimizeLevel', '3',
-  '--shrinkLevel', '0',
+  '--optimizeLevel',
+  '3',
+  '--shrinkLevel',
+  '0',
   '--converge',
-  '--initialMemory', String(KERNEL_MEMORY_PAGES),
-  '--maximumMemory', String(KERNEL_MEMORY_PAGES),
+  '--initialMemory',
+  String(KERNEL_MEMORY_PAGES),
+  '--maximumMemory',
+  String(KERNEL_MEMORY_PAGES),
 ]
 
 async function compile(name: string, features: string[]): Promise<void> {

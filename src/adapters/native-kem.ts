@@ -43,7 +43,10 @@ export const nativeXWing: Kem = {
 
   keyPair(seed: Uint8Array): KemKeyPair {
     const { mlkem, x25519 } = expandSeed(seed)
-    return { publicKey: concat(rawPublic(mlkem, MLKEM_PUBLIC), rawPublic(x25519, X25519_PUBLIC)), seed: Uint8Array.from(seed) }
+    return {
+      publicKey: concat(rawPublic(mlkem, MLKEM_PUBLIC), rawPublic(x25519, X25519_PUBLIC)),
+      seed: Uint8Array.from(seed),
+    }
   },
 
   encapsulate(publicKey: Uint8Array, random: Uint8Array) {
@@ -72,7 +75,9 @@ export const nativeXWing: Kem = {
 
 function expandSeed(seed: Uint8Array): { mlkem: KeyObject; x25519: KeyObject } {
   if (seed.length !== kemSeedBytes) throw new RangeError(`a KEM seed has ${kemSeedBytes} bytes`)
-  const expanded = createHash('shake256', { outputLength: MLKEM_SEED_BYTES + X25519_BYTES }).update(seed).digest()
+  const expanded = createHash('shake256', { outputLength: MLKEM_SEED_BYTES + X25519_BYTES })
+    .update(seed)
+    .digest()
   const keys = {
     mlkem: importPrivate(MLKEM_PRIVATE, expanded.subarray(0, MLKEM_SEED_BYTES)),
     x25519: importPrivate(X25519_PRIVATE, expanded.subarray(MLKEM_SEED_BYTES)),
@@ -96,7 +101,12 @@ function rawPublic(privateKey: KeyObject, prefix: Buffer): Uint8Array {
   return createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(prefix.length)
 }
 
-function combine(mlkemSecret: Uint8Array, x25519Secret: Uint8Array, ephemeralPublic: Uint8Array, x25519Public: Uint8Array) {
+function combine(
+  mlkemSecret: Uint8Array,
+  x25519Secret: Uint8Array,
+  ephemeralPublic: Uint8Array,
+  x25519Public: Uint8Array,
+) {
   const hash = createHash('sha3-256')
   for (const part of [mlkemSecret, x25519Secret, ephemeralPublic, x25519Public, LABEL]) hash.update(part)
   return Uint8Array.from(hash.digest())

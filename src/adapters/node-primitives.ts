@@ -125,6 +125,7 @@ function checkNonce(nonce: Uint8Array): void {
 /** A plain Uint8Array over a buffer of exactly its bytes: transferable, and equal to noble's in a test. */
 function exact(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = bytes
-  if (buffer instanceof ArrayBuffer && byteOffset === 0 && buffer.byteLength === byteLength) return new Uint8Array(buffer)
+  if (buffer instanceof ArrayBuffer && byteOffset === 0 && buffer.byteLength === byteLength)
+    return new Uint8Array(buffer)
   return Uint8Array.from(bytes)
 }

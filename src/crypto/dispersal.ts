@@ -56,7 +56,8 @@ export function writeRandomRows(
 ): void {
   const { t } = scheme
   const place = innerBlockBytes(dataRows(scheme))
-  if (target.length !== t * rowBytes || rowBytes > place) throw new RangeError('the target does not hold the random rows')
+  if (target.length !== t * rowBytes || rowBytes > place)
+    throw new RangeError('the target does not hold the random rows')
   const first = (segment % EXTENT_SEGMENTS) * t * place
   for (let r = 0; r < t; r++) {
     const block = (first + r * place) / CHACHA_BLOCK_BYTES

@@ -38,7 +38,11 @@ export function sealedSegmentCount(sealedBytes: number, parameters: FloeParamete
 }
 
 /** Length of segment `segment` of a message with `sealedBytes` of segments. @throws E_FORMAT_LENGTH as `sealedSegmentCount`. */
-export function sealedSegmentBytes(segment: number, sealedBytes: number, parameters: FloeParameters = MOSAIK_FLOE): number {
+export function sealedSegmentBytes(
+  segment: number,
+  sealedBytes: number,
+  parameters: FloeParameters = MOSAIK_FLOE,
+): number {
   const last = sealedSegmentCount(sealedBytes, parameters) - 1
   return segment < last ? parameters.segmentBytes : sealedBytes - parameters.segmentBytes * last
 }
@@ -83,7 +87,12 @@ export function floeSeal(
   const segments = Array.from({ length: count }, (_, segment) => {
     const nonceAt = FLOE_IV_BYTES + FLOE_NONCE_BYTES * segment
     const nonce = random.subarray(nonceAt, nonceAt + FLOE_NONCE_BYTES)
-    return floe.sealSegment(segment, plaintext.subarray(segment * plain, (segment + 1) * plain), segment === count - 1, nonce)
+    return floe.sealSegment(
+      segment,
+      plaintext.subarray(segment * plain, (segment + 1) * plain),
+      segment === count - 1,
+      nonce,
+    )
   })
   floe.destroy()
   return concat(header, ...segments)
@@ -107,7 +116,11 @@ export function floeOpen(
   const { segmentBytes } = parameters
   const plaintext = concat(
     ...Array.from({ length: count }, (_, segment) =>
-      floe.openSegment(segment, body.subarray(segment * segmentBytes, (segment + 1) * segmentBytes), segment === count - 1),
+      floe.openSegment(
+        segment,
+        body.subarray(segment * segmentBytes, (segment + 1) * segmentBytes),
+        segment === count - 1,
+      ),
     ),
   )
   floe.destroy()

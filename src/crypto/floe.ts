@@ -179,7 +179,9 @@ export class FloeKey {
    */
   openSegment(segment: number, sealed: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> {
     const { segmentBytes } = this.parameters
-    if (last ? sealed.length < SEGMENT_OVERHEAD_BYTES || sealed.length > segmentBytes : sealed.length !== segmentBytes) {
+    if (
+      last ? sealed.length < SEGMENT_OVERHEAD_BYTES || sealed.length > segmentBytes : sealed.length !== segmentBytes
+    ) {
       throw new MosaikError('E_FORMAT_LENGTH', `segment ${segment} has ${sealed.length} bytes`, { segment, last })
     }
     if (readMarker(sealed) !== (last ? sealed.length : INNER_MARKER)) {
@@ -196,7 +198,8 @@ export class FloeKey {
   tryOpenSegment(segment: number, sealed: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> | undefined {
     const { segmentBytes } = this.parameters
     const expected = last ? sealed.length : segmentBytes
-    if (sealed.length !== expected || sealed.length < SEGMENT_OVERHEAD_BYTES || sealed.length > segmentBytes) return undefined
+    if (sealed.length !== expected || sealed.length < SEGMENT_OVERHEAD_BYTES || sealed.length > segmentBytes)
+      return undefined
     if (readMarker(sealed) !== (last ? sealed.length : INNER_MARKER)) return undefined
     // the nonce may lie in kernel memory that the cipher library must not keep
     const nonce = sealed.slice(NONCE_AT, BODY_AT)

@@ -19,7 +19,11 @@ const NO_SALT = new Uint8Array(0)
  * @param header the fragment's 256 bytes of header.
  * @returns 32 bytes.
  */
-export function fragmentKey(primitives: Primitives, verifyKey: Uint8Array, header: Uint8Array): Uint8Array<ArrayBuffer> {
+export function fragmentKey(
+  primitives: Primitives,
+  verifyKey: Uint8Array,
+  header: Uint8Array,
+): Uint8Array<ArrayBuffer> {
   return primitives.hkdfSha256(verifyKey, NO_SALT, concat(LABEL, primitives.sha256(header)), 32)
 }
 
@@ -39,7 +43,13 @@ export function tagBlock(key: GcmKey, segment: number, block: Uint8Array): Uint8
 }
 
 /** True when `tag` is the tag of this block at this place of this fragment. Compares in constant time. */
-export function checkBlock(primitives: Primitives, key: GcmKey, segment: number, block: Uint8Array, tag: Uint8Array): boolean {
+export function checkBlock(
+  primitives: Primitives,
+  key: GcmKey,
+  segment: number,
+  block: Uint8Array,
+  tag: Uint8Array,
+): boolean {
   return primitives.equal(tagBlock(key, segment, block), tag)
 }
 

@@ -35,7 +35,10 @@ export function checkIndices({ k, n }: Scheme, segment: number, blocks: readonly
   const indices = blocks.map((block) => block.index)
   const outside = indices.find((index) => !Number.isInteger(index) || index < 0 || index >= n)
   if (outside !== undefined) {
-    throw new MosaikError('E_SCHEME_INVALID', `segment ${segment}: there is no share ${outside} of ${n}`, { segment, n })
+    throw new MosaikError('E_SCHEME_INVALID', `segment ${segment}: there is no share ${outside} of ${n}`, {
+      segment,
+      n,
+    })
   }
   if (new Set(indices).size !== indices.length) {
     throw new MosaikError('E_SHARES_MIXED', `segment ${segment}: one share was given twice`, {
@@ -44,11 +47,15 @@ export function checkIndices({ k, n }: Scheme, segment: number, blocks: readonly
     })
   }
   if (indices.length < k) {
-    throw new MosaikError('E_SHARES_TOO_FEW', `segment ${segment}: ${indices.length} shares of the ${k} that restore it`, {
-      segment,
-      k,
-      given: indices.length,
-    })
+    throw new MosaikError(
+      'E_SHARES_TOO_FEW',
+      `segment ${segment}: ${indices.length} shares of the ${k} that restore it`,
+      {
+        segment,
+        k,
+        given: indices.length,
+      },
+    )
   }
 }
 

@@ -96,9 +96,12 @@ export function hpkeSeal(
 ): { enc: Uint8Array<ArrayBuffer>; ct: Uint8Array<ArrayBuffer> } {
   checkKem(suite, kem)
   if (publicKey.length !== kem.publicKeyBytes) {
-    throw new MosaikError('E_FORMAT_LENGTH', `a public key of suite ${suite} has ${kem.publicKeyBytes} bytes`, { suite })
+    throw new MosaikError('E_FORMAT_LENGTH', `a public key of suite ${suite} has ${kem.publicKeyBytes} bytes`, {
+      suite,
+    })
   }
-  if (encapsRandomness.length !== kem.randomBytes) throw new RangeError(`suite ${suite} takes ${kem.randomBytes} random bytes`)
+  if (encapsRandomness.length !== kem.randomBytes)
+    throw new RangeError(`suite ${suite} takes ${kem.randomBytes} random bytes`)
   const { enc, sharedSecret } = encapsulate(suite, kem, publicKey, encapsRandomness)
   const { key, baseNonce } = schedule(primitives, kem, sharedSecret, info)
   sharedSecret.fill(0)
@@ -130,7 +133,8 @@ export function hpkeOpen(
   kem: Kem = kemOfSuite(suite),
 ): Uint8Array<ArrayBuffer> {
   checkKem(suite, kem)
-  const refuse = (cause?: unknown) => new MosaikError('E_HPKE_OPEN', 'a wrapped key does not open with this private key', { suite }, cause)
+  const refuse = (cause?: unknown) =>
+    new MosaikError('E_HPKE_OPEN', 'a wrapped key does not open with this private key', { suite }, cause)
   if (enc.length !== kem.encBytes || ct.length < HPKE_TAG_BYTES) throw refuse()
   let sharedSecret: Uint8Array
   try {

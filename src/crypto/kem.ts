@@ -16,7 +16,10 @@ export interface Kem {
    * @param random `randomBytes` fresh random bytes.
    * @throws Error when the public key is not one.
    */
-  encapsulate(publicKey: Uint8Array, random: Uint8Array): { enc: Uint8Array<ArrayBuffer>; sharedSecret: Uint8Array<ArrayBuffer> }
+  encapsulate(
+    publicKey: Uint8Array,
+    random: Uint8Array,
+  ): { enc: Uint8Array<ArrayBuffer>; sharedSecret: Uint8Array<ArrayBuffer> }
   /** @throws Error when `enc` cannot have come from any encapsulation; most wrong ones give a wrong secret instead. */
   decapsulate(seed: Uint8Array, enc: Uint8Array): Uint8Array<ArrayBuffer>
 }

@@ -104,7 +104,8 @@ export function invertMatrix(matrix: readonly Uint8Array[]): WeightRow[] {
   })
   for (let column = 0; column < size; column++) {
     const pivot = work.findIndex((row, i) => i >= column && row[column] !== 0)
-    if (pivot < 0) throw new MosaikError('E_INTERNAL', 'a matrix of shares is singular; this cannot happen for a valid scheme')
+    if (pivot < 0)
+      throw new MosaikError('E_INTERNAL', 'a matrix of shares is singular; this cannot happen for a valid scheme')
     const row = work[pivot]!
     work[pivot] = work[column]!
     work[column] = row

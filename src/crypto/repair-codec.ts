@@ -1,7 +1,15 @@
 import { checkScheme, type Scheme } from '../domain/dispersal.ts'
 import { MosaikError } from '../domain/errors.ts'
 import { BLOCK_TAG_BYTES, tagBlock } from './fragment-tag.ts'
-import { checkIndices, loadRows, prepareBlockKeys, sortByTag, type BlockKeys, type CodecTools, type FramedBlock } from './framed-block.ts'
+import {
+  checkIndices,
+  loadRows,
+  prepareBlockKeys,
+  sortByTag,
+  type BlockKeys,
+  type CodecTools,
+  type FramedBlock,
+} from './framed-block.ts'
 import { planMultiplication, type Multiplication } from './kernel/kernel.ts'
 import { recoverRows } from './matrix.ts'
 
@@ -85,10 +93,14 @@ export class RepairCodec {
     const bad = this.badIndices(segment, rowBytes, blocks)
     if (bad.length === 0) return
     const indices = bad.map(String)
-    throw new MosaikError('E_BLOCK_TAG', `segment ${segment}: the blocks of shares ${indices.join(', ')} do not verify`, {
-      segment,
-      indices,
-    })
+    throw new MosaikError(
+      'E_BLOCK_TAG',
+      `segment ${segment}: the blocks of shares ${indices.join(', ')} do not verify`,
+      {
+        segment,
+        indices,
+      },
+    )
   }
 
   #planFor(from: readonly number[], to: number): Multiplication {

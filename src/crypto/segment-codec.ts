@@ -73,7 +73,8 @@ export class SegmentSealer {
   ) {
     const { scheme, fragmentKeys } = sharing
     checkScheme(scheme)
-    if (fragmentKeys.length !== scheme.n) throw new RangeError(`${fragmentKeys.length} fragment keys for ${scheme.n} shares`)
+    if (fragmentKeys.length !== scheme.n)
+      throw new RangeError(`${fragmentKeys.length} fragment keys for ${scheme.n} shares`)
     this.#tools = tools
     this.#scheme = scheme
     this.#extent = sharing.extent
@@ -92,7 +93,8 @@ export class SegmentSealer {
    * @throws RangeError for a segment of another extent or a plaintext of another length.
    */
   split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
-    if (extentOfSegment(segment) !== this.#extent) throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
+    if (extentOfSegment(segment) !== this.#extent)
+      throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
     const { kernel, primitives } = this.#tools
     const { k, n, t } = this.#scheme
     const sealedBytes = plaintext.length + SEGMENT_OVERHEAD_BYTES
@@ -145,7 +147,11 @@ export class SegmentOpener {
   constructor(
     tools: CodecTools,
     cipher: ContentCipher,
-    sharing: { readonly scheme: Scheme; readonly extent: number; readonly fragmentKeys: ReadonlyMap<number, Uint8Array> },
+    sharing: {
+      readonly scheme: Scheme
+      readonly extent: number
+      readonly fragmentKeys: ReadonlyMap<number, Uint8Array>
+    },
   ) {
     checkScheme(sharing.scheme)
     this.#tools = tools
@@ -164,7 +170,8 @@ export class SegmentOpener {
    *   segment has; E_SEGMENT_TAG when tags pass and no subset opens; RangeError for a segment of another extent.
    */
   open(segment: number, last: boolean, sealedBytes: number, blocks: readonly FramedBlock[]): CodecAnswer {
-    if (extentOfSegment(segment) !== this.#extent) throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
+    if (extentOfSegment(segment) !== this.#extent)
+      throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
     const shortest = last ? SEGMENT_OVERHEAD_BYTES : SEGMENT_BYTES
     if (!Number.isInteger(sealedBytes) || sealedBytes < shortest || sealedBytes > SEGMENT_BYTES) {
       throw new MosaikError('E_FORMAT_LENGTH', `no segment has ${sealedBytes} bytes`, { segment, sealedBytes, last })
@@ -186,10 +193,14 @@ export class SegmentOpener {
         ...(forged.length > 0 && { forgedIndices: forged }),
       }
     }
-    throw new MosaikError('E_SEGMENT_TAG', `segment ${segment}: all tags pass, and no ${this.#scheme.k} shares open it`, {
-      segment,
-      indices: good.map((block) => String(block.index)),
-    })
+    throw new MosaikError(
+      'E_SEGMENT_TAG',
+      `segment ${segment}: all tags pass, and no ${this.#scheme.k} shares open it`,
+      {
+        segment,
+        indices: good.map((block) => String(block.index)),
+      },
+    )
   }
 
   /** Overwrites keys as far as JavaScript can. */

@@ -34,7 +34,12 @@ export function documentRandomBytes(k: number, lengthBytes: number): number {
  * @param randomRows `documentRandomBytes(k, bytes.length)` fresh random bytes, used for nothing else.
  * @throws E_SCHEME_INVALID; RangeError when there are more or fewer random bytes.
  */
-export function splitDocument(k: number, n: number, bytes: Uint8Array, randomRows: Uint8Array): Uint8Array<ArrayBuffer>[] {
+export function splitDocument(
+  k: number,
+  n: number,
+  bytes: Uint8Array,
+  randomRows: Uint8Array,
+): Uint8Array<ArrayBuffer>[] {
   checkScheme({ k, n, t: k - 1 })
   const rowBytes = documentShareBytes(bytes.length)
   if (randomRows.length !== documentRandomBytes(k, bytes.length)) {
@@ -42,7 +47,9 @@ export function splitDocument(k: number, n: number, bytes: Uint8Array, randomRow
   }
   const data = new Uint8Array(rowBytes)
   data.set(bytes)
-  const rows = Array.from({ length: k }, (_, j) => (j < k - 1 ? randomRows.subarray(j * rowBytes, (j + 1) * rowBytes) : data))
+  const rows = Array.from({ length: k }, (_, j) =>
+    j < k - 1 ? randomRows.subarray(j * rowBytes, (j + 1) * rowBytes) : data,
+  )
   const indices = Array.from({ length: n }, (_, i) => i)
   return encodeRows(k, k - 1, indices).map((weights) => weigh(weights, rows, rowBytes))
 }
@@ -60,7 +67,8 @@ export function combineDocument(k: number, shares: readonly DocumentShare[], len
   // an index says how large n must have been at least; checkScheme knows the limits
   checkScheme({ k, n: Math.max(k, ...indices.map((index) => index + 1)), t: k - 1 })
   const outside = indices.find((index) => !Number.isInteger(index) || index < 0)
-  if (outside !== undefined) throw new MosaikError('E_SCHEME_INVALID', `there is no share ${outside}`, { index: outside })
+  if (outside !== undefined)
+    throw new MosaikError('E_SCHEME_INVALID', `there is no share ${outside}`, { index: outside })
   const weights = decodeRows(k, k - 1, indices, [k - 1])[0]!
   const rowBytes = documentShareBytes(length)
   const wrong = used.find((share) => share.bytes.length !== rowBytes)

@@ -26,6 +26,8 @@ export function testTools(kernel: Kernel): SealerTools {
     primitives,
     kernel,
     allocate: (bytes) => new Uint8Array(bytes),
-    randomFill: (target) => { target.set(bytesOf(target.length, 1000 + drawn++)) },
+    randomFill: (target) => {
+      target.set(bytesOf(target.length, 1000 + drawn++))
+    },
   }
 }

@@ -1,10 +1,10 @@
-import { randomFillSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Kernel } from '../../crypto/kernel/kernel.ts'
 import { createTableKernel } from '../../crypto/kernel/table-kernel.ts'
 import { createWasmKernel } from '../../crypto/kernel/wasm-kernel.ts'
 import type { SealerTools } from '../../crypto/segment-codec.ts'
 import { nodePrimitives } from '../node-primitives.ts'
+import { nodeRandom } from '../node-system.ts'
 
 const KERNEL_FOLDER = new URL('../../../build/kernel/', import.meta.url)
 
@@ -32,13 +32,14 @@ function readModule(file: URL): Uint8Array<ArrayBuffer> | undefined {
 
 /** What a thread of the vault works with: one set a thread. */
 export function createCodecTools(kernel: Kernel = loadKernel()): SealerTools {
+  const random = nodeRandom()
   return {
     primitives: nodePrimitives,
     kernel,
     // neither pooled, so that it can be transferred, nor zeroed, since every byte is written
-    allocate: (bytes) => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer),
+    allocate: (bytes) => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer),
     randomFill: (target) => {
-      randomFillSync(target)
+      target.set(random.bytes(target.length))
     },
   }
 }

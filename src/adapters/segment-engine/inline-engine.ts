@@ -14,7 +14,8 @@ export interface InlineEngine extends SegmentEngine {
 export function createInlineEngine(tools: SealerTools = createCodecTools()): InlineEngine {
   let closed = false
   const open = <T>(codec: { close(): void }, run: () => T): Promise<T> => {
-    if (closed || closedCodecs.has(codec)) return Promise.reject(new MosaikError('E_ABORTED', 'the segment engine is closed'))
+    if (closed || closedCodecs.has(codec))
+      return Promise.reject(new MosaikError('E_ABORTED', 'the segment engine is closed'))
     try {
       return Promise.resolve(run())
     } catch (error) {

@@ -40,4 +40,7 @@ export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind
 export type FromWorker =
   | { readonly job: number; readonly blocks: Uint8Array<ArrayBuffer>[] }
   | { readonly job: number; readonly opened: OpenedSegment }
-  | { readonly job: number; readonly error: { readonly code: ErrorCode; readonly message: string; readonly fields: SafeFields } }
+  | {
+      readonly job: number
+      readonly error: { readonly code: ErrorCode; readonly message: string; readonly fields: SafeFields }
+    }

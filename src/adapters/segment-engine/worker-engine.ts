@@ -78,7 +78,10 @@ class Pool implements WorkerEngine {
   #counter = 0
   #closed = false
 
-  constructor({ workers = availableParallelism(), script = new URL('./worker.ts', import.meta.url) }: WorkerEngineOptions) {
+  constructor({
+    workers = availableParallelism(),
+    script = new URL('./worker.ts', import.meta.url),
+  }: WorkerEngineOptions) {
     this.#workers = Math.max(1, workers)
     this.#script = script
     this.parallelism = JOBS_PER_WORKER * this.#workers
@@ -113,7 +116,9 @@ class Pool implements WorkerEngine {
 
   opener(cipher: AssetCipher, sharing: Parameters<SegmentEngine['opener']>[1]): SegmentOpener {
     const { scheme, extent } = sharing
-    const fragmentKeys = new Map(Array.from(sharing.fragmentKeys, ([index, key]) => [index, Uint8Array.from(key)] as const))
+    const fragmentKeys = new Map(
+      Array.from(sharing.fragmentKeys, ([index, key]) => [index, Uint8Array.from(key)] as const),
+    )
     const codec = this.#register(cipher, {
       kind: 'opener',
       codec: this.#counter++,

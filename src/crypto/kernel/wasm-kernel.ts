@@ -19,8 +19,26 @@ export interface KernelModules {
 interface KernelExports {
   readonly memory: WebAssembly.Memory
   memoryBase(): number
-  splitRows(general: number, inputs: number, table: number, input: number, inputStride: number, output: number, outputStride: number, length: number): void
-  multiplyRows(general: number, inputs: number, table: number, input: number, inputStride: number, output: number, outputStride: number, length: number): void
+  splitRows(
+    general: number,
+    inputs: number,
+    table: number,
+    input: number,
+    inputStride: number,
+    output: number,
+    outputStride: number,
+    length: number,
+  ): void
+  multiplyRows(
+    general: number,
+    inputs: number,
+    table: number,
+    input: number,
+    inputStride: number,
+    output: number,
+    outputStride: number,
+    length: number,
+  ): void
 }
 
 /** A step with its lookup tables, ready for the module. */
@@ -65,7 +83,7 @@ class WasmKernel implements Kernel {
   #compiled: CompiledStep[] = []
 
   constructor(name: KernelName, module: KernelExports) {
-    const buffer = module.memory.buffer as ArrayBuffer
+    const buffer = module.memory.buffer
     const base = module.memoryBase()
     const inputAt = base + TABLE_BYTES
     const outputAt = inputAt + INPUT_AREA_BYTES + STAGGER_BYTES

@@ -60,25 +60,37 @@ describe('kernels', () => {
 
   it('combine alike from any k shares', () => {
     fc.assert(
-      fc.property(schemes, rowLengths, fc.nat(), fc.array(fc.nat(), { minLength: 32, maxLength: 32 }), ({ k, n, t }, rowBytes, seed, order) => {
-        const shares = range(n).sort((a, b) => order[a]! - order[b]!).slice(0, k)
-        const [reference, swizzle, relaxed] = run(decodeRows(k, t, shares, range(k).slice(t)), rowBytes, seed)
-        expectSame(reference!, swizzle!, relaxed!)
-      }),
+      fc.property(
+        schemes,
+        rowLengths,
+        fc.nat(),
+        fc.array(fc.nat(), { minLength: 32, maxLength: 32 }),
+        ({ k, n, t }, rowBytes, seed, order) => {
+          const shares = range(n)
+            .sort((a, b) => order[a]! - order[b]!)
+            .slice(0, k)
+          const [reference, swizzle, relaxed] = run(decodeRows(k, t, shares, range(k).slice(t)), rowBytes, seed)
+          expectSame(reference!, swizzle!, relaxed!)
+        },
+      ),
       { numRuns: 300 },
     )
   })
 
   it('multiply any matrix as the definition says', () => {
-    const matrices = fc.tuple(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 31 })).chain(([inputs, outputs]) =>
-      fc.array(fc.uint8Array({ minLength: inputs, maxLength: inputs }), { minLength: outputs, maxLength: outputs }),
-    )
+    const matrices = fc
+      .tuple(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 31 }))
+      .chain(([inputs, outputs]) =>
+        fc.array(fc.uint8Array({ minLength: inputs, maxLength: inputs }), { minLength: outputs, maxLength: outputs }),
+      )
     fc.assert(
       fc.property(matrices, fc.nat(), (matrix, seed) => {
         const [reference, swizzle, relaxed] = run(matrix, 16, seed)
         expectSame(reference!, swizzle!, relaxed!)
         const rows = table!.input
-        const byHand = matrix.flatMap((row) => range(16).map((b) => row.reduce((sum, w, j) => sum ^ multiply(w, rows[16 * j + b]!), 0)))
+        const byHand = matrix.flatMap((row) =>
+          range(16).map((b) => row.reduce((sum, w, j) => sum ^ multiply(w, rows[16 * j + b]!), 0)),
+        )
         expect([...reference!]).toEqual(byHand)
       }),
       { numRuns: 200 },
@@ -89,7 +101,10 @@ describe('kernels', () => {
     const plan = planMultiplication(encodeRows(16, 15, [15, 16, 31]))
     for (const kernel of kernels.slice(1)) {
       kernel.multiply(plan, 262_144)
-      for (const rowBytes of [0, 8, 24, 262_160, 16.5]) expect(() => { kernel.multiply(plan, rowBytes) }).toThrow(RangeError)
+      for (const rowBytes of [0, 8, 24, 262_160, 16.5])
+        expect(() => {
+          kernel.multiply(plan, rowBytes)
+        }).toThrow(RangeError)
     }
     expect(() => planMultiplication([])).toThrow(RangeError)
     expect(() => planMultiplication([new Uint8Array(17)])).toThrow(RangeError)

@@ -7,18 +7,27 @@ import { choose, range } from '../../support/subsets.ts'
 const code = (name: string) => expect.objectContaining({ code: name }) as Error
 
 function shares(k: number, n: number, document: Uint8Array, seed = 3) {
-  return splitDocument(k, n, document, bytesOf(documentRandomBytes(k, document.length), seed)).map((bytes, index) => ({ index, bytes }))
+  return splitDocument(k, n, document, bytesOf(documentRandomBytes(k, document.length), seed)).map((bytes, index) => ({
+    index,
+    bytes,
+  }))
 }
 
 describe('document shares', () => {
   it('restore from any k', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 2, max: 16 }), fc.nat(16), fc.uint8Array({ maxLength: 200 }), fc.array(fc.nat(), { minLength: 32, maxLength: 32 }), (k, extra, document, order) => {
-        const all = shares(k, k + extra, document)
-        const chosen = all.toSorted((a, b) => order[a.index]! - order[b.index]!).slice(0, k)
-        expect(combineDocument(k, chosen, document.length)).toEqual(document)
-        for (const share of all) expect(share.bytes.length).toBe(16 * Math.ceil(document.length / 16))
-      }),
+      fc.property(
+        fc.integer({ min: 2, max: 16 }),
+        fc.nat(16),
+        fc.uint8Array({ maxLength: 200 }),
+        fc.array(fc.nat(), { minLength: 32, maxLength: 32 }),
+        (k, extra, document, order) => {
+          const all = shares(k, k + extra, document)
+          const chosen = all.toSorted((a, b) => order[a.index]! - order[b.index]!).slice(0, k)
+          expect(combineDocument(k, chosen, document.length)).toEqual(document)
+          for (const share of all) expect(share.bytes.length).toBe(16 * Math.ceil(document.length / 16))
+        },
+      ),
     )
   })
 
@@ -26,7 +35,9 @@ describe('document shares', () => {
     // one byte, k = 2: over all random bytes, a share takes every value exactly once, whatever the document
     for (const secret of [0, 1, 0xa5, 0xff]) {
       for (const index of range(4)) {
-        const values = range(256).map((r) => splitDocument(2, 4, Uint8Array.of(secret), new Uint8Array(16).fill(r))[index]![0])
+        const values = range(256).map(
+          (r) => splitDocument(2, 4, Uint8Array.of(secret), new Uint8Array(16).fill(r))[index]![0],
+        )
         expect(new Set(values).size).toBe(256)
       }
     }
@@ -43,7 +54,11 @@ describe('document shares', () => {
   })
 
   it('hide zero as well as anything: random rows may be zero', () => {
-    expect(splitDocument(2, 3, Uint8Array.of(7), new Uint8Array(16)).map((s) => s[0])).toEqual([0, 7, expect.any(Number)])
+    expect(splitDocument(2, 3, Uint8Array.of(7), new Uint8Array(16)).map((s) => s[0])).toEqual([
+      0,
+      7,
+      expect.any(Number),
+    ])
   })
 
   it('refuse what does not fit', () => {
@@ -54,7 +69,9 @@ describe('document shares', () => {
     expect(() => combineDocument(3, [all[0]!, all[1]!, all[1]!], 20)).toThrow(code('E_SHARES_MIXED'))
     expect(() => combineDocument(3, all, 33)).toThrow(code('E_FORMAT_LENGTH'))
     for (const index of [-1, 32, 0.5]) {
-      expect(() => combineDocument(3, [all[0]!, all[1]!, { index, bytes: all[2]!.bytes }], 20)).toThrow(code('E_SCHEME_INVALID'))
+      expect(() => combineDocument(3, [all[0]!, all[1]!, { index, bytes: all[2]!.bytes }], 20)).toThrow(
+        code('E_SCHEME_INVALID'),
+      )
     }
   })
 })

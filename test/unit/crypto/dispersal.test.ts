@@ -1,10 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { nodePrimitives as primitives } from '../../../src/adapters/node-primitives.ts'
-import { blockBytes, extentOfSegment, EXTENT_SEGMENTS, innerBlockBytes, writeRandomRows } from '../../../src/crypto/dispersal.ts'
+import {
+  blockBytes,
+  extentOfSegment,
+  EXTENT_SEGMENTS,
+  innerBlockBytes,
+  writeRandomRows,
+} from '../../../src/crypto/dispersal.ts'
 import { bytesOf } from '../../support/bytes.ts'
 import { range } from '../../support/subsets.ts'
 
-function randomRows(rowsKey: Uint8Array, scheme: { k: number; t: number }, segment: number, rowBytes = innerBlockBytes(scheme.k - scheme.t)) {
+function randomRows(
+  rowsKey: Uint8Array,
+  scheme: { k: number; t: number },
+  segment: number,
+  rowBytes = innerBlockBytes(scheme.k - scheme.t),
+) {
   const rows = new Uint8Array(scheme.t * rowBytes)
   writeRandomRows(primitives, rowsKey, scheme, segment, rowBytes, rows)
   return rows
@@ -18,7 +29,8 @@ describe('dispersal of a segment', () => {
     expect(blockBytes(262_144, 3, false)).toBe(87_424)
     expect(blockBytes(262_144, 3, true)).toBe(87_392)
     expect([32, 33, 64, 65].map((length) => blockBytes(length, 2, true))).toEqual([16, 32, 32, 48])
-    for (const rows of range(16)) expect(blockBytes(262_144, rows + 1, true)).toBeLessThanOrEqual(innerBlockBytes(rows + 1))
+    for (const rows of range(16))
+      expect(blockBytes(262_144, rows + 1, true)).toBeLessThanOrEqual(innerBlockBytes(rows + 1))
   })
 
   it('draws rows from one keystream without using a byte twice', () => {
@@ -36,7 +48,9 @@ describe('dispersal of a segment', () => {
     const short = randomRows(rowsKey, scheme, 1, 48)
     expect(short.subarray(48)).toEqual(stream.slice(perSegment * 1.5, perSegment * 1.5 + 48))
     expect(() => randomRows(rowsKey, scheme, 1, innerBlockBytes(3) + 16)).toThrow(RangeError)
-    expect(() => { writeRandomRows(primitives, rowsKey, scheme, 1, 48, new Uint8Array(95)) }).toThrow(RangeError)
+    expect(() => {
+      writeRandomRows(primitives, rowsKey, scheme, 1, 48, new Uint8Array(95))
+    }).toThrow(RangeError)
   })
 
   it('stays inside the 32-bit block counter at the end of the widest extent', () => {

@@ -36,7 +36,11 @@ describe('GF(2^8), 0x11b', () => {
   })
 
   it('refuses rows that do not fit', () => {
-    expect(() => { addScaled(new Uint8Array(8), 1, new Uint8Array(4)) }).toThrow(RangeError)
-    expect(() => { addScaled(new Uint8Array(3), 1, new Uint8Array(3)) }).toThrow(RangeError)
+    expect(() => {
+      addScaled(new Uint8Array(8), 1, new Uint8Array(4))
+    }).toThrow(RangeError)
+    expect(() => {
+      addScaled(new Uint8Array(3), 1, new Uint8Array(3))
+    }).toThrow(RangeError)
   })
 })

@@ -29,7 +29,14 @@ const small = floeParameters(64)
 const code = (name: string) => expect.objectContaining({ code: name }) as Error
 
 function sealed(plainBytes: number, parameters = MOSAIK_FLOE) {
-  return floeSeal(primitives, key, aad, bytesOf(plainBytes), bytesOf(floeRandomBytes(plainBytes, parameters), 4), parameters)
+  return floeSeal(
+    primitives,
+    key,
+    aad,
+    bytesOf(plainBytes),
+    bytesOf(floeRandomBytes(plainBytes, parameters), 4),
+    parameters,
+  )
 }
 
 describe('FLOE', () => {
@@ -50,17 +57,26 @@ describe('FLOE', () => {
     expect(sealedSegmentBytes(0, SEGMENT_BYTES + 40)).toBe(SEGMENT_BYTES)
     expect(sealedSegmentBytes(1, SEGMENT_BYTES + 40)).toBe(40)
     expect(sealedSegmentBytes(0, 32)).toBe(32)
-    for (const bytes of [0, 31, SEGMENT_BYTES + 31, 1.5]) expect(() => sealedSegmentCount(bytes)).toThrow(code('E_FORMAT_LENGTH'))
+    for (const bytes of [0, 31, SEGMENT_BYTES + 31, 1.5])
+      expect(() => sealedSegmentCount(bytes)).toThrow(code('E_FORMAT_LENGTH'))
   })
 
   it('refuses a header of another key, additional data, length or parameters', () => {
     const header = createFloeHeader(primitives, key, aad, iv)
     checkFloeHeader(primitives, key, aad, header)
-    expect(() => { checkFloeHeader(primitives, bytesOf(32, 9), aad, header) }).toThrow(code('E_HEADER_TAG'))
-    expect(() => { checkFloeHeader(primitives, key, bytesOf(32, 9), header) }).toThrow(code('E_HEADER_TAG'))
-    expect(() => { checkFloeHeader(primitives, key, aad, header.slice(1)) }).toThrow(code('E_FORMAT_LENGTH'))
+    expect(() => {
+      checkFloeHeader(primitives, bytesOf(32, 9), aad, header)
+    }).toThrow(code('E_HEADER_TAG'))
+    expect(() => {
+      checkFloeHeader(primitives, key, bytesOf(32, 9), header)
+    }).toThrow(code('E_HEADER_TAG'))
+    expect(() => {
+      checkFloeHeader(primitives, key, aad, header.slice(1))
+    }).toThrow(code('E_FORMAT_LENGTH'))
     const other = createFloeHeader(primitives, key, aad, iv, small)
-    expect(() => { checkFloeHeader(primitives, key, aad, other) }).toThrow(code('E_FORMAT_FIELD'))
+    expect(() => {
+      checkFloeHeader(primitives, key, aad, other)
+    }).toThrow(code('E_FORMAT_FIELD'))
     for (let at = 10; at < 74; at++) {
       const broken = header.slice()
       broken[at]! ^= 0x80

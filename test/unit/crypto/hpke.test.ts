@@ -67,12 +67,21 @@ describe('native X-Wing', () => {
   const noble = kemOfSuite(1)
 
   it('has the sizes and keys of noble', () => {
-    const sizes = ({ id, publicKeyBytes, encBytes, randomBytes }: typeof noble) => [id, publicKeyBytes, encBytes, randomBytes]
+    const sizes = ({ id, publicKeyBytes, encBytes, randomBytes }: typeof noble) => [
+      id,
+      publicKeyBytes,
+      encBytes,
+      randomBytes,
+    ]
     expect(sizes(nativeXWing)).toEqual(sizes(noble))
-    for (const n of [1, 2, 3, 4, 5]) expect(toHex(nativeXWing.keyPair(bytesOf(32, n)).publicKey)).toBe(toHex(noble.keyPair(bytesOf(32, n)).publicKey))
+    for (const n of [1, 2, 3, 4, 5])
+      expect(toHex(nativeXWing.keyPair(bytesOf(32, n)).publicKey)).toBe(toHex(noble.keyPair(bytesOf(32, n)).publicKey))
   })
 
-  it.each([['native to noble', nativeXWing, noble], ['noble to native', noble, nativeXWing]])('opens from %s', (_name, from, to) => {
+  it.each([
+    ['native to noble', nativeXWing, noble],
+    ['noble to native', noble, nativeXWing],
+  ])('opens from %s', (_name, from, to) => {
     for (const n of [1, 2, 3, 4, 5]) {
       const { publicKey } = noble.keyPair(bytesOf(32, n))
       const { enc, sharedSecret } = from.encapsulate(publicKey, bytesOf(64, n))

@@ -5,9 +5,23 @@ import { choose, range } from '../../support/subsets.ts'
 
 /** The schemes that FORMAT-DECISIONS names. */
 const schemes = [
-  [2, 2, 1], [2, 3, 1], [3, 5, 1], [3, 5, 2], [3, 8, 1], [4, 7, 1], [4, 7, 3], [5, 9, 2], [6, 9, 2], [6, 12, 2],
+  [2, 2, 1],
+  [2, 3, 1],
+  [3, 5, 1],
+  [3, 5, 2],
+  [3, 8, 1],
+  [4, 7, 1],
+  [4, 7, 3],
+  [5, 9, 2],
+  [6, 9, 2],
+  [6, 12, 2],
 ] as const
-const dispersal = [[2, 3, 0], [3, 5, 0], [4, 6, 0], [6, 9, 0]] as const
+const dispersal = [
+  [2, 3, 0],
+  [3, 5, 0],
+  [4, 6, 0],
+  [6, 9, 0],
+] as const
 
 describe('systematic Cauchy form', () => {
   it('is a Cauchy matrix with its columns, then its rows, scaled by row s and column 0', () => {
@@ -36,7 +50,9 @@ describe('systematic Cauchy form', () => {
       const rows = encodeRows(k, t, shares)
       expect(isInvertible(rows)).toBe(true)
       const inverse = decodeRows(k, t, shares, range(k))
-      const product = inverse.map((row) => rows[0]!.map((_, j) => row.reduce((sum, w, i) => sum ^ multiply(w, rows[i]![j]!), 0)))
+      const product = inverse.map((row) =>
+        rows[0]!.map((_, j) => row.reduce((sum, w, i) => sum ^ multiply(w, rows[i]![j]!), 0)),
+      )
       expect(product).toEqual(range(k).map((i) => Uint8Array.from(range(k), (j) => (i === j ? 1 : 0))))
     }
   })
@@ -62,7 +78,8 @@ describe('systematic Cauchy form', () => {
 
   it('computes a share from k others as it was split', () => {
     const inputs = [17, 200, 3]
-    const share = (index: number) => encodeRows(3, 1, [index])[0]!.reduce((sum, w, j) => sum ^ multiply(w, inputs[j]!), 0)
+    const share = (index: number) =>
+      encodeRows(3, 1, [index])[0]!.reduce((sum, w, j) => sum ^ multiply(w, inputs[j]!), 0)
     for (const from of choose(range(6), 3)) {
       for (const to of range(6)) {
         const weights = recoverRows(3, 1, from, [to])[0]!
@@ -75,7 +92,9 @@ describe('systematic Cauchy form', () => {
     expect(() => decodeRows(3, 1, [0, 1], [1])).toThrow(expect.objectContaining({ code: 'E_SHARES_TOO_FEW' }))
     expect(() => decodeRows(3, 1, [0, 1, 2, 3], [1])).toThrow(expect.objectContaining({ code: 'E_SHARES_TOO_FEW' }))
     expect(() => decodeRows(3, 1, [0, 1, 1], [1])).toThrow(expect.objectContaining({ code: 'E_SHARES_MIXED' }))
-    expect(() => invertMatrix([Uint8Array.of(1, 1), Uint8Array.of(1, 1)])).toThrow(expect.objectContaining({ code: 'E_INTERNAL' }))
+    expect(() => invertMatrix([Uint8Array.of(1, 1), Uint8Array.of(1, 1)])).toThrow(
+      expect.objectContaining({ code: 'E_INTERNAL' }),
+    )
     expect(isInvertible([Uint8Array.of(1, 1), Uint8Array.of(1, 1)])).toBe(false)
   })
 })

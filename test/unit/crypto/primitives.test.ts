@@ -30,7 +30,8 @@ describe.each([
       broken[at]! ^= 1
       expect(gcm.open(nonce, aad, broken)).toBeUndefined()
     }
-    for (const length of [0, 4, 12, 15, 16, 44, 55]) expect(gcm.open(nonce, aad, sealed.slice(0, length))).toBeUndefined()
+    for (const length of [0, 4, 12, 15, 16, 44, 55])
+      expect(gcm.open(nonce, aad, sealed.slice(0, length))).toBeUndefined()
     expect(gcm.open(bytesOf(12, 9), aad, sealed)).toBeUndefined()
     expect(gcm.open(nonce, bytesOf(9, 9), sealed)).toBeUndefined()
     expect(gcm.open(nonce, aad, sealed)).toEqual(bytesOf(40, 5))
@@ -40,7 +41,9 @@ describe.each([
     expect(() => ours.gcm(new Uint8Array(16))).toThrow(RangeError)
     expect(() => ours.gcm(key).seal(new Uint8Array(16), aad, aad)).toThrow(RangeError)
     expect(() => ours.gcm(key).open(new Uint8Array(11), aad, bytesOf(32))).toThrow(RangeError)
-    expect(() => { ours.gcm(key).sealInto(nonce, aad, aad, new Uint8Array(24)) }).toThrow(RangeError)
+    expect(() => {
+      ours.gcm(key).sealInto(nonce, aad, aad, new Uint8Array(24))
+    }).toThrow(RangeError)
   })
 
   it('tags as the other does', () => {
@@ -51,7 +54,9 @@ describe.each([
 
   it('hashes and derives as the other does', () => {
     expect(toHex(ours.sha256(key, aad))).toBe(toHex(other.sha256(new Uint8Array([...key, ...aad]))))
-    expect(toHex(ours.hmacSha256(key, aad, nonce))).toBe(toHex(other.hmacSha256(key, new Uint8Array([...aad, ...nonce]))))
+    expect(toHex(ours.hmacSha256(key, aad, nonce))).toBe(
+      toHex(other.hmacSha256(key, new Uint8Array([...aad, ...nonce]))),
+    )
     for (const length of [1, 32, 48, 49, 500]) {
       expect(toHex(ours.hkdfSha256(key, nonce, aad, length))).toBe(toHex(other.hkdfSha256(key, nonce, aad, length)))
       expect(toHex(ours.hkdfExpandSha384(key, aad, length))).toBe(toHex(other.hkdfExpandSha384(key, aad, length)))
@@ -77,7 +82,14 @@ describe.each([
   it('hands out plain bytes that own their buffer', () => {
     const gcm = ours.gcm(key)
     const sealed = gcm.seal(nonce, aad, key)
-    const outputs = [sealed, gcm.open(nonce, aad, sealed)!, gcm.gmac(nonce, aad), ours.sha256(), ours.hmacSha256(key), ours.chacha20(key, 0, 70)]
+    const outputs = [
+      sealed,
+      gcm.open(nonce, aad, sealed)!,
+      gcm.gmac(nonce, aad),
+      ours.sha256(),
+      ours.hmacSha256(key),
+      ours.chacha20(key, 0, 70),
+    ]
     for (const bytes of outputs) {
       expect(Object.getPrototypeOf(bytes)).toBe(Uint8Array.prototype)
       expect(bytes.buffer.byteLength).toBe(bytes.length)

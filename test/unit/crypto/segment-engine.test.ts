@@ -35,7 +35,9 @@ describe.each([
     const segments = range(12)
     const last = 11
     const plain = (segment: number) => bytesOf(segment === last ? 1234 : SEGMENT_PLAIN_BYTES, segment)
-    const split = await Promise.all(segments.toReversed().map((segment) => splitter.split(segment, plain(segment), segment === last)))
+    const split = await Promise.all(
+      segments.toReversed().map((segment) => splitter.split(segment, plain(segment), segment === last)),
+    )
     splitter.close()
     const opened = await Promise.all(
       split.toReversed().map((blocks, segment) => {
@@ -110,7 +112,8 @@ describe('worker engine', () => {
     const segments = [1, 13, 2, 3, 13, 13, 4, 5]
     const results = await Promise.allSettled(segments.map((segment) => splitter.split(segment, bytesOf(5), true)))
     results.forEach((result, i) => {
-      if (segments[i] === 13) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'E_INTERNAL', retry: 'later' } })
+      if (segments[i] === 13)
+        expect(result).toMatchObject({ status: 'rejected', reason: { code: 'E_INTERNAL', retry: 'later' } })
       // one more may have lain at the thread that crashed
       else if (result.status === 'rejected') expect(result.reason).toEqual(code('E_INTERNAL'))
     })
@@ -122,9 +125,12 @@ describe('worker engine', () => {
   it('rejects what is under way when it is closed', async () => {
     const engine = createWorkerEngine({ workers: 1 })
     const splitter = engine.splitter(cipher, sharing)
-    const results = Promise.allSettled(range(6).map((segment) => splitter.split(segment, bytesOf(SEGMENT_PLAIN_BYTES), false)))
+    const results = Promise.allSettled(
+      range(6).map((segment) => splitter.split(segment, bytesOf(SEGMENT_PLAIN_BYTES), false)),
+    )
     await engine.close()
-    for (const result of await results) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'E_ABORTED' } })
+    for (const result of await results)
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'E_ABORTED' } })
   })
 
   it('takes the plaintext away when it can, and copies what is part of something larger', async () => {
@@ -150,6 +156,8 @@ describe('kernel of this process', () => {
     const engine = createInlineEngine(createCodecTools(createTableKernel()))
     const blocks = await engine.splitter(cipher, sharing).split(0, bytesOf(700), true)
     const framed = blocks.map((bytes, index) => ({ index, bytes })).slice(2)
-    expect(await createInlineEngine().opener(cipher, reading).open(0, true, 732, framed)).toEqual({ plaintext: bytesOf(700) })
+    expect(await createInlineEngine().opener(cipher, reading).open(0, true, 732, framed)).toEqual({
+      plaintext: bytesOf(700),
+    })
   })
 })

@@ -32,7 +32,8 @@ describe('signature pair', () => {
     const wrong = signPair(other, 'mosaik/v1/share', message)
     const firstOnly = new Uint8Array([...signature.subarray(0, 64), ...wrong.subarray(64)])
     const secondOnly = new Uint8Array([...wrong.subarray(0, 64), ...signature.subarray(64)])
-    for (const pair of [firstOnly, secondOnly, wrong]) expect(verifyPair(keys.publicKeys, 'mosaik/v1/share', message, pair)).toBe(false)
+    for (const pair of [firstOnly, secondOnly, wrong])
+      expect(verifyPair(keys.publicKeys, 'mosaik/v1/share', message, pair)).toBe(false)
     const mixed = { ...keys.publicKeys, mldsa65: other.publicKeys.mldsa65 }
     expect(verifyPair(mixed, 'mosaik/v1/share', message, signature)).toBe(false)
   })
@@ -46,9 +47,15 @@ describe('signature pair', () => {
     expect(verifyPair(keys.publicKeys, 'mosaik/v1/card', message, signature)).toBe(false)
     expect(verifyPair(keys.publicKeys, 'mosaik/v1/share', bytesOf(99, 3), signature)).toBe(false)
     expect(verifyPair(keys.publicKeys, 'mosaik/v1/share', message, signature.slice(1))).toBe(false)
-    expect(verifyPair({ ...keys.publicKeys, ed25519: new Uint8Array(31) }, 'mosaik/v1/share', message, signature)).toBe(false)
-    expect(verifyPair({ ...keys.publicKeys, ed25519: new Uint8Array(32).fill(255) }, 'mosaik/v1/share', message, signature)).toBe(false)
-    expect(verifyPair({ ...keys.publicKeys, mldsa65: new Uint8Array(5) }, 'mosaik/v1/share', message, signature)).toBe(false)
+    expect(verifyPair({ ...keys.publicKeys, ed25519: new Uint8Array(31) }, 'mosaik/v1/share', message, signature)).toBe(
+      false,
+    )
+    expect(
+      verifyPair({ ...keys.publicKeys, ed25519: new Uint8Array(32).fill(255) }, 'mosaik/v1/share', message, signature),
+    ).toBe(false)
+    expect(verifyPair({ ...keys.publicKeys, mldsa65: new Uint8Array(5) }, 'mosaik/v1/share', message, signature)).toBe(
+      false,
+    )
   })
 
   it('refuses seeds and contexts that do not fit', () => {
