@@ -58,7 +58,12 @@ export class VaultClient {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
     } catch (error) {
-      throw new MosaikError('E_NODE_UNREACHABLE', `no vault answers at ${this.url}; is it running? (\`npm start\`)`, {}, error)
+      throw new MosaikError(
+        'E_NODE_UNREACHABLE',
+        `no vault answers at ${this.url}; is it running? (\`npm start\`)`,
+        {},
+        error,
+      )
     }
     const text = await response.text()
     const parsed: unknown = text === '' ? undefined : JSON.parse(text)
@@ -80,7 +85,13 @@ function problemToError(body: unknown, status: number): MosaikError {
 /** The vault that this command talks to: MOSAIK_URL, else the one that runs on the data folder. `undefined` when none runs. */
 export function findVault(config: Pick<Config, 'data'>): VaultClient | undefined {
   const remote = remoteVault()
-  if (remote) return new VaultClient(remote.url, { host: remote.token, operator: remote.token, officer: remote.token, auditor: remote.token })
+  if (remote)
+    return new VaultClient(remote.url, {
+      host: remote.token,
+      operator: remote.token,
+      officer: remote.token,
+      auditor: remote.token,
+    })
   try {
     const run = runFile.parse(JSON.parse(readFileSync(join(config.data, RUN_FILE), 'utf8')))
     process.kill(run.pid, 0)

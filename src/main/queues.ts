@@ -10,7 +10,9 @@ import { runWork, type QueueSpec, type RunnerPorts } from './runner.ts'
 /**
  * The table of queues: every stage, once. A stage without a line, or two lines for one stage, does not compile.
  */
-export function queueTable(ports: StoreOriginalPorts & TranscodePorts & { readonly catalog: Catalog }): Readonly<Record<WorkStage, QueueSpec>> {
+export function queueTable(
+  ports: StoreOriginalPorts & TranscodePorts & { readonly catalog: Catalog },
+): Readonly<Record<WorkStage, QueueSpec>> {
   const { catalog, clock } = ports
   return {
     store: {
@@ -71,7 +73,10 @@ export interface Workers {
 export function announcer(ports: Pick<WorkerPorts, 'queue' | 'log'>): RunnerPorts['announce'] {
   return (work, delayMs) => {
     ports.queue.enqueue(work.stage, { workId: work.id, attempt: work.fence }, { delayMs }).catch((error: unknown) => {
-      ports.log.warn('queue.announce-failed', { work: work.id, cause: error instanceof Error ? error.message : 'unknown' })
+      ports.log.warn('queue.announce-failed', {
+        work: work.id,
+        cause: error instanceof Error ? error.message : 'unknown',
+      })
     })
   }
 }
@@ -117,4 +122,3 @@ async function sweep(ports: WorkerPorts, announce: RunnerPorts['announce'], sign
     await ports.clock.sleep(SWEEP_EVERY_MS, signal).catch(() => undefined)
   }
 }
-

@@ -31,7 +31,9 @@ export class Screen {
       return
     }
     this.clearBars()
-    const lines = bars.map((bar) => `  ${bar.label.padEnd(11)} ${draw(bar.fraction)} ${percent(bar.fraction)} ${bar.note}`)
+    const lines = bars.map(
+      (bar) => `  ${bar.label.padEnd(11)} ${draw(bar.fraction)} ${percent(bar.fraction)} ${bar.note}`,
+    )
     process.stderr.write(lines.map((line) => `${line}\n`).join(''))
     this.#barLines = lines.length
   }
@@ -73,7 +75,10 @@ function percent(fraction: number | null): string {
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)))
   const line = (cells: readonly string[]): string =>
-    cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
   return [line(header), ...rows.map(line)].join('\n')
 }
 

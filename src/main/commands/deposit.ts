@@ -25,7 +25,12 @@ const CHUNK_BYTES = 64 * 1024 * 1024
 const RETRY_DELAYS_MS = [0, 500, 1_000, 3_000, 5_000, 10_000]
 
 /** `mosaik deposit`: hashes the file, uploads it resumably into the sealed spool, and with --wait follows it until it plays. */
-export async function deposit(client: VaultClient, screen: Screen, path: string, options: DepositOptions): Promise<void> {
+export async function deposit(
+  client: VaultClient,
+  screen: Screen,
+  path: string,
+  options: DepositOptions,
+): Promise<void> {
   if (options.startedAt !== undefined && Number.isNaN(Date.parse(options.startedAt))) {
     throw new MosaikError('E_INPUT', `--started-at ${options.startedAt} is not a date like 2026-11-23T08:00:00+01:00`)
   }
@@ -96,9 +101,12 @@ async function upload(
 
 const problem = z.object({ detail: z.string() })
 
-function uploadError(error: Error & { originalResponse?: { getStatus(): number; getBody(): string } | null }): MosaikError {
+function uploadError(
+  error: Error & { originalResponse?: { getStatus(): number; getBody(): string } | null },
+): MosaikError {
   const response = error.originalResponse
-  if (!response) return new MosaikError('E_NODE_UNREACHABLE', 'the vault stopped answering during the upload', {}, error)
+  if (!response)
+    return new MosaikError('E_NODE_UNREACHABLE', 'the vault stopped answering during the upload', {}, error)
   let words = response.getBody()
   try {
     words = problem.parse(JSON.parse(words)).detail

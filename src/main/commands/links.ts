@@ -23,7 +23,11 @@ export interface LinkOptions {
 }
 
 /** Makes a signed link; its URL is shown once and kept nowhere. */
-export async function requestLink(client: VaultClient, recording: string, options: LinkOptions): Promise<z.infer<typeof createdLink>> {
+export async function requestLink(
+  client: VaultClient,
+  recording: string,
+  options: LinkOptions,
+): Promise<z.infer<typeof createdLink>> {
   const body = {
     ...(options.expires === undefined ? {} : { expiresIn: options.expires }),
     ...(options.maxViews === undefined ? {} : { maxViews: options.maxViews }),
@@ -33,7 +37,12 @@ export async function requestLink(client: VaultClient, recording: string, option
 }
 
 /** `mosaik link RECORDING` */
-export async function createLink(client: VaultClient, screen: Screen, recording: string, options: LinkOptions): Promise<void> {
+export async function createLink(
+  client: VaultClient,
+  screen: Screen,
+  recording: string,
+  options: LinkOptions,
+): Promise<void> {
   const link = await requestLink(client, recording, options)
   screen.result(`${link.url}\nlink ${link.id}, until ${link.expiresAt}; \`mosaik revoke ${link.id}\` ends it`, link)
 }

@@ -60,7 +60,15 @@ function nodeSettingsOf(options: NodeAddOptions, secretKey: string | undefined):
   if (accessKey === undefined || secretAccessKey === undefined || secretAccessKey === '') {
     throw new MosaikError('E_INPUT', 'S3 needs --access-key, and its secret in --secret-key-file or MOSAIK_SECRET_KEY')
   }
-  return { driver: 's3', endpoint, region, bucket, ...(prefix === undefined ? {} : { prefix }), accessKeyId: accessKey, secretAccessKey }
+  return {
+    driver: 's3',
+    endpoint,
+    region,
+    bucket,
+    ...(prefix === undefined ? {} : { prefix }),
+    accessKeyId: accessKey,
+    secretAccessKey,
+  }
 }
 
 function readSecret(path: string): string {

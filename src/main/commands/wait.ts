@@ -34,7 +34,9 @@ export async function waitForRecording(client: VaultClient, screen: Screen, id: 
     if (state === 'failed' || state === 'unplayable') {
       screen.clearBars()
       const what = state === 'failed' ? 'could not be stored' : 'is safe, but cannot be played'
-      throw new MosaikError('E_MEDIA_UNREADABLE', `${id} ${what}: ${reason?.message ?? 'no reason is known'}`, { state })
+      throw new MosaikError('E_MEDIA_UNREADABLE', `${id} ${what}: ${reason?.message ?? 'no reason is known'}`, {
+        state,
+      })
     }
     await sleep(POLL_MS)
   }

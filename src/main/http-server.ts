@@ -1,0 +1,120 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express from 'express'
+import { MosaikError } from '../domain/errors.ts'
+import type { Role } from '../domain/roles.ts'
+import { toHex, type Id } from '../domain/ids.ts'
+import { createApi } from '../http/api/api.ts'
+import { createHealth } from '../http/api/health.ts'
+import { createUploads } from '../http/uploads/uploads.ts'
+import { createViewerRouter } from '../http/viewer/router.ts'
+import type { WatchPage } from '../http/viewer/watch-page.ts'
+import { createHash } from 'node:crypto'
+import type { Clock, Log, Random } from '../ports/system.ts'
+import type { Config } from './config.ts'
+import type { Vault } from './vault.ts'
+
+export interface HttpPorts {
+  readonly vault: Vault
+  readonly config: Config
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+export interface HttpServer {
+  /** As clients on this machine reach it, without a slash at the end. */
+  readonly url: string
+  readonly publicUrl: string
+  close(): Promise<void>
+}
+
+const buildFolder = new URL('../../build/watch/', import.meta.url)
+/** Running requests get this long when the vault shuts down. */
+const GRACE_MS = 5_000
+
+/** Opens the doors: API, uploads, viewer. @throws E_CONFIG when the port is taken, E_SETUP when the watch page was not built */
+export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
+  const { vault, config, clock, random, log } = ports
+  const server = createServer()
+  const { port } = await listen(server, config)
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
+  const publicUrl = (config.publicUrl ?? url).replace(/\/$/, '')
+  const app = express()
+  app.disable('x-powered-by')
+  const common = { vault, clock, random, log, publicUrl, ...vault, catalog: vault.catalog }
+  app.use(createHealth({ check: () => readiness(vault) }))
+  app.use('/api/v1/uploads', createUploads({ ...common, uploads: vault.catalog.uploads, tokens: vault.catalog.tokens }))
+  app.use(
+    '/api/v1',
+    createApi({ ...common, linksChanged: (organisation: Id) => vault.upkeep.stateChanged(organisation) }),
+  )
+  app.use(createViewerRouter({ links: vault.links, reader: vault.reader, log, clock, publicUrl, page: readWatchPage() }))
+  app.get('/', (_request, response) => response.redirect(302, '/s'))
+  server.on('request', app)
+  return {
+    url,
+    publicUrl,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeIdleConnections()
+        setTimeout(() => server.closeAllConnections(), GRACE_MS).unref()
+      }),
+  }
+}
+
+async function listen(server: Server, config: Config): Promise<AddressInfo> {
+  return await new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new MosaikError(
+          'E_CONFIG',
+          error.code === 'EADDRINUSE'
+            ? `port ${config.port} of ${config.host} is taken; choose another with --port or MOSAIK_PORT`
+            : `cannot listen on ${config.host}:${config.port} (${error.code ?? 'unknown'})`,
+          {},
+          error,
+        ),
+      ),
+    )
+    server.listen(config.port, config.host, () => resolve(server.address() as AddressInfo))
+  })
+}
+
+function readWatchPage(): WatchPage {
+  if (!existsSync(new URL('index.html', buildFolder))) {
+    throw new MosaikError('E_SETUP', 'the watch page has not been built; run `npm start`, or `sh scripts/setup.sh run`')
+  }
+  const read = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(name, buildFolder)))
+  return { html: read('index.html'), script: read('watch.js'), style: read('watch.css') }
+}
+
+/** Words for what keeps the vault from serving; empty when it is ready. */
+async function readiness(vault: Vault): Promise<string[]> {
+  const troubles: string[] = []
+  await vault.catalog.ping().catch(() => troubles.push('the catalog does not answer'))
+  const nodes = await vault.pool.nodes().catch(() => [])
+  const healthy = nodes.filter((node) => vault.pool.isHealthy(node.id)).length
+  const organisations = await vault.catalog.installation.organisations().catch(() => [])
+  const needed = Math.max(0, ...organisations.map(({ scheme }) => scheme.k))
+  if (healthy < needed) troubles.push(`${healthy} nodes answer and ${needed} are needed`)
+  return troubles
+}
+
+/** A fresh bearer token of a role for clients on this machine; only its hash is kept. */
+export async function issueLocalToken(ports: HttpPorts, organisation: Id, role: Role): Promise<{ id: Id; token: string }> {
+  const token = `mosaik-${Buffer.from(ports.random.bytes(32)).toString('base64url')}`
+  const id = toHex(ports.random.bytes(16))
+  await ports.vault.catalog.tokens.addToken({
+    id,
+    organisation,
+    role,
+    name: 'this machine',
+    tokenSha256: new Uint8Array(createHash('sha256').update(token).digest()),
+    createdAtMs: ports.clock.nowMs(),
+    revokedAtMs: null,
+  })
+  return { id, token }
+}

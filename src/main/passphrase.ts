@@ -1,0 +1,63 @@
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { MosaikError } from '../domain/errors.ts'
+import type { Random } from '../ports/system.ts'
+import type { Config } from './config.ts'
+import { askHidden } from './terminal.ts'
+
+/** Written by a demonstration that was given no passphrase: beside its data, for this user only. */
+export const DEMO_PASSPHRASE_FILE = 'passphrase'
+
+export interface Passphrase {
+  readonly text: string
+  /** Where a demonstration has just written it, or keeps it; then the keyring protects against nobody who reads the folder. */
+  readonly demoFile: string | undefined
+}
+
+/**
+ * The keyring's passphrase: MOSAIK_PASSPHRASE, else the file named in the settings, else a demonstration's own file, else a prompt. When there is
+ * no keyring yet and nobody said anything, a demonstration's passphrase is drawn and written.
+ *
+ * @throws E_KEYRING_PASSPHRASE when there is none and no terminal to ask on
+ */
+export async function findPassphrase(
+  config: Config,
+  random: Random,
+  hasKeyring: boolean,
+  ask: boolean,
+): Promise<Passphrase> {
+  if (config.passphrase !== undefined) return { text: config.passphrase, demoFile: undefined }
+  if (config.passphraseFile !== undefined) return { text: readSecretFile(config.passphraseFile), demoFile: undefined }
+  const demoFile = join(config.data, DEMO_PASSPHRASE_FILE)
+  if (existsSync(demoFile)) return { text: readSecretFile(demoFile), demoFile }
+  if (!hasKeyring && !ask) {
+    const text = Array.from(random.bytes(20), (byte) => byte.toString(16).padStart(2, '0')).join('')
+    const file = openSync(demoFile, 'wx', 0o600)
+    try {
+      writeSync(file, `${text}\n`)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    return { text, demoFile }
+  }
+  const text = await askHidden('Passphrase of the keyring: ')
+  if (text === undefined) {
+    throw new MosaikError(
+      'E_KEYRING_PASSPHRASE',
+      'the keyring needs its passphrase: set MOSAIK_PASSPHRASE, or MOSAIK_PASSPHRASE_FILE, or start on a terminal',
+    )
+  }
+  if (!hasKeyring && (await askHidden('Once more: ')) !== text) {
+    throw new MosaikError('E_KEYRING_PASSPHRASE', 'the two passphrases differ; nothing was made')
+  }
+  return { text, demoFile: undefined }
+}
+
+function readSecretFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+  } catch (error) {
+    throw new MosaikError('E_KEYRING_PASSPHRASE', `the passphrase file ${path} cannot be read`, {}, error)
+  }
+}

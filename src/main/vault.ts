@@ -1,0 +1,276 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { createBullQueue } from '../adapters/bullmq/queue.ts'
+import { createFfmpegTool } from '../adapters/ffmpeg/tool.ts'
+import {
+  createFileKeyring,
+  hasFileKeyring,
+  openFileKeyring,
+  type FileKeyring,
+} from '../adapters/file-keyring/file-keyring.ts'
+import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
+import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
+import { fileSource, releaseFile } from '../adapters/file-source.ts'
+import { nativeXWing } from '../adapters/native-kem.ts'
+import { nodePrimitives } from '../adapters/node-primitives.ts'
+import { createNodeDriver } from '../adapters/open-store.ts'
+import { startRedisChild } from '../adapters/redis-child.ts'
+import { openSpoolFiles } from '../adapters/spool-files.ts'
+import { createWorkerEngine } from '../adapters/segment-engine/worker-engine.ts'
+import { openPostgresCatalog, openSqliteCatalog } from '../adapters/sql-catalog/open.ts'
+import { createLinks, type Links } from '../access/links.ts'
+import { MosaikError } from '../domain/errors.ts'
+import { fromHex, toHex, type Id } from '../domain/ids.ts'
+import { issueReceipt } from '../ledger/receipt.ts'
+import { createIntake } from '../pipeline/intake.ts'
+import { createSpool } from '../pipeline/spool.ts'
+import type { ReceiptFacts } from '../pipeline/store-original.ts'
+import type { Catalog } from '../ports/catalog.ts'
+import type { NodeRow } from '../ports/catalog/access.ts'
+import type { JobQueue } from '../ports/jobs.ts'
+import type { Keyring } from '../ports/keyring.ts'
+import type { NodeOperations } from '../ports/node-operations.ts'
+import type { Intake, SourceAccess } from '../ports/source.ts'
+import type { Spool } from '../ports/spool.ts'
+import type { Clock, Log, Random } from '../ports/system.ts'
+import type { VaultReader } from '../ports/vault-reader.ts'
+import { createVaultReader } from '../retrieve/open-recording.ts'
+import type { Config } from './config.ts'
+import { CatalogNodePool } from './node-pool.ts'
+import { createNodeOperations } from './nodes.ts'
+import { spreadCards, type OrganisationPorts } from './organisations.ts'
+import { announcer, queueTable, startWorkers } from './queues.ts'
+import { startUpkeep, type Upkeep } from './upkeep.ts'
+
+/** What a process opens; tests give their own pieces. */
+export interface VaultOptions {
+  readonly config: Config
+  readonly passphrase: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Cost of the passphrase derivation when the keyring is made; strong when left out. */
+  readonly kdfCost?: KdfCost
+  /** Tells what the environment of child processes is. */
+  readonly childEnvironment: NodeJS.ProcessEnv
+}
+
+/** A vault with everything behind it, without the doors (HTTP). */
+export interface Vault {
+  readonly installationId: Id
+  readonly catalog: Catalog
+  readonly keyring: Keyring
+  readonly queue: JobQueue
+  readonly reader: VaultReader
+  readonly intake: Intake
+  readonly links: Links
+  readonly spool: Spool
+  readonly nodes: NodeOperations
+  readonly pool: CatalogNodePool
+  readonly organisations: OrganisationPorts
+  readonly upkeep: Upkeep
+  readonly confinement: string
+  readonly kernelName: string
+  readonly announce: ReturnType<typeof announcer>
+  /** Hands running work back and closes everything, in order. */
+  close(): Promise<void>
+}
+
+/** Opens (on first use: makes) the vault of a data folder, and starts its workers. @throws E_CONFIG, E_SETUP, E_KEYRING_PASSPHRASE */
+export async function openVault(options: VaultOptions): Promise<Vault> {
+  const { config, clock, random, log } = options
+  const closers: (() => Promise<unknown>)[] = []
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).toReversed()) {
+      await closer().catch((error: unknown) => log.error('vault.close-failed', { cause: String(error) }))
+    }
+  }
+  try {
+    return await assemble(options, closers, close)
+  } catch (error) {
+    await close()
+    throw error
+  }
+
+  async function assemble(
+    { passphrase }: VaultOptions,
+    closing: (() => Promise<unknown>)[],
+    closeAll: () => Promise<void>,
+  ): Promise<Vault> {
+    mkdirSync(config.data, { recursive: true, mode: 0o700 })
+    const catalog =
+      config.databaseUrl === undefined
+        ? openSqliteCatalog(join(config.data, 'catalog.sqlite'), clock)
+        : openPostgresCatalog(config.databaseUrl, clock)
+    closing.push(() => catalog.close())
+    await catalog.migrate()
+    const keyring = await openKeyring(options, catalog, passphrase)
+    const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
+    const queue = await openQueue(options, closing)
+
+    const engine = createWorkerEngine({ workers: config.threads })
+    closing.push(() => engine.close())
+    const driver = createNodeDriver({ clock, random })
+    const pool = new CatalogNodePool({
+      installation: catalog.installation,
+      installationId,
+      atRest: keyring,
+      driver,
+      clock,
+    })
+    closing.push(() => pool.close())
+    const media = await createFfmpegTool({ clock, random, log })
+    const common = {
+      catalog,
+      keyring,
+      pool,
+      engine,
+      clock,
+      random,
+      log,
+      installationId,
+      primitives: nodePrimitives,
+      atRest: keyring,
+      layout: catalog.layout,
+      recordings: catalog.recordings,
+      installation: catalog.installation,
+      links: catalog.links,
+      suite: config.suite,
+      queue,
+    }
+    const reader = createVaultReader(common)
+    const spool = createSpool({
+      files: openSpoolFiles(join(config.data, 'spool')),
+      keys: keyring,
+      primitives: nodePrimitives,
+      random,
+    })
+    const sources = sourceAccess(catalog, spool)
+    const announce = announcer(common)
+    const intake = createIntake({ ...common, announce: (work) => announce({ ...work, fence: 0 }, 0) })
+    const table = queueTable({
+      ...common,
+      reader,
+      media,
+      sources,
+      issueReceipt: receiptIssuer(keyring, installationId),
+    })
+    const workers = startWorkers(common, table, ['store', 'transcode', 'release'])
+    closing.push(() => workers.close())
+    const upkeep = startUpkeep({ ...common, spool, location: (node) => locationOf(node) })
+    closing.push(() => upkeep.close())
+    const organisations: OrganisationPorts = common
+    const nodes = createNodeOperations({
+      ...common,
+      driver,
+      spreadCards: (node) => spreadCards(organisations, node),
+      nodesChanged: () => upkeep.stateChanged(),
+    })
+    const links = createLinks({ catalog: catalog.links, keyring, clock, random })
+    return {
+      installationId,
+      catalog,
+      keyring,
+      queue,
+      reader,
+      intake,
+      links,
+      spool,
+      nodes,
+      pool,
+      organisations,
+      upkeep,
+      announce,
+      confinement: media.confinement,
+      kernelName: engine.kernelName,
+      close: closeAll,
+    }
+  }
+}
+
+async function openKeyring(options: VaultOptions, catalog: Catalog, passphrase: string): Promise<FileKeyring> {
+  const { config, clock, random } = options
+  const keyringOptions = {
+    folder: config.data,
+    passphrase,
+    clock,
+    random,
+    primitives: nodePrimitives,
+    suite1Kem: nativeXWing,
+    record: ({ organisation, keyId, purpose, atMs }: UnwrapEntry) =>
+      catalog.audit.addAudit({ atMs, organisation, kind: "unwrap", subject: null, fields: { purpose, keyId } }),
+  }
+  if (hasFileKeyring(config.data)) return await openFileKeyring(keyringOptions)
+  if ((await catalog.installation.organisations()).length > 0) {
+    throw new MosaikError(
+      'E_CONFIG',
+      `the catalog knows organisations and ${config.data} has no keyring.json; put it back from its backup`,
+    )
+  }
+  return await createFileKeyring(keyringOptions, options.kdfCost)
+}
+
+async function openQueue(options: VaultOptions, closing: (() => Promise<unknown>)[]): Promise<JobQueue> {
+  const { config, clock, log, childEnvironment } = options
+  let url = config.redisUrl
+  if (url === undefined) {
+    const redis = await startRedisChild({
+      folder: join(config.data, 'redis'),
+      clock,
+      log,
+      environment: childEnvironment,
+    })
+    closing.push(() => redis.close())
+    url = redis.url
+  }
+  const queue = await createBullQueue({ url, clock, log })
+  closing.push(() => queue.close())
+  return queue
+}
+
+function sourceAccess(catalog: Catalog, spool: Spool): SourceAccess {
+  return {
+    async open(input) {
+      if (input.kind === 'file') return fileSource(input)
+      if (input.kind === 'vault') throw new MosaikError('E_INTERNAL', 'this work reads the vault, not a source')
+      const original = await uploadSource(input.upload)
+      return { original, captions: input.captionsUpload === null ? null : await uploadSource(input.captionsUpload) }
+    },
+    async release(input) {
+      if (input.kind === 'file') await releaseFile(input)
+      if (input.kind !== 'upload') return
+      for (const upload of [input.upload, input.captionsUpload]) {
+        if (upload === null) continue
+        await spool.remove(upload)
+        await catalog.uploads.removeUpload(upload)
+      }
+      await spool.rotateKeys()
+    },
+  }
+
+  async function uploadSource(id: Id) {
+    const upload = await catalog.uploads.upload(id)
+    if (upload?.lengthBytes == null) {
+      throw new MosaikError('E_SOURCE_UNREADABLE', 'the upload is gone or never became complete', { upload: id })
+    }
+    const { filename = 'recording', sha256 } = upload.metadata
+    return spool.read(id, filename, upload.lengthBytes, sha256 === undefined ? undefined : fromHex(sha256))
+  }
+}
+
+function receiptIssuer(keyring: Keyring, installation: Id): (facts: ReceiptFacts) => Promise<Uint8Array> {
+  return async ({ scheme, ...facts }) => {
+    const { signing } = await keyring.publicKeys(facts.organisation)
+    return await issueReceipt({
+      facts: { ...facts, ...scheme, installation },
+      signing,
+      sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+      primitives: nodePrimitives,
+    })
+  }
+}
+
+function locationOf({ settings }: NodeRow): string {
+  const text = (name: string): string => (typeof settings[name] === 'string' ? settings[name] : '')
+  return settings['driver'] === 'directory' ? text('path') : `${text('endpoint')}/${text('bucket')}/${text('prefix')}`
+}
