@@ -1,0 +1,122 @@
+import type { Primitives } from '../../crypto/primitives.ts'
+import { MosaikError } from '../../domain/errors.ts'
+import type { Clock, Random } from '../../ports/system.ts'
+import { withFileLock } from './file-lock.ts'
+import { fileStamp, openEnvelope, readEnvelope, replaceFile, sealEnvelope, type Envelope } from './sealed-file.ts'
+
+export interface SealedStorePorts {
+  readonly primitives: Primitives
+  readonly clock: Clock
+  readonly random: Random
+}
+
+const READ_ATTEMPTS = 5
+
+/**
+ * One sealed file as a value: read when it changed, changed under the lock. Processes that share the file see each other's
+ * changes at their next call and lose none.
+ */
+export class SealedStore<T> {
+  readonly #ports: SealedStorePorts
+  readonly #path: string
+  readonly #lockPath: string
+  readonly #key: Uint8Array
+  readonly #parse: (value: unknown) => T
+  readonly #toJson: (value: T) => unknown
+  #stamp = ''
+  #envelope: Envelope | undefined
+  #value: T | undefined
+
+  constructor(
+    ports: SealedStorePorts,
+    options: {
+      readonly path: string
+      readonly lockPath: string
+      /** 32 bytes. */
+      readonly key: Uint8Array
+      readonly parse: (value: unknown) => T
+      readonly toJson: (value: T) => unknown
+    },
+  ) {
+    this.#ports = ports
+    this.#path = options.path
+    this.#lockPath = options.lockPath
+    this.#key = options.key
+    this.#parse = options.parse
+    this.#toJson = options.toJson
+  }
+
+  /** The value as the file has it now. @throws E_CONFIG; E_KEYRING_PASSPHRASE when the key does not open it. */
+  read(): T {
+    let failure: unknown
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+      const stamp = fileStamp(this.#path)
+      if (this.#value !== undefined && stamp === this.#stamp) return this.#value
+      try {
+        const envelope = readEnvelope(this.#path)
+        const value = this.#open(envelope)
+        this.#value = value
+        this.#envelope = envelope
+        this.#stamp = stamp
+        return value
+      } catch (error) {
+        failure = error
+        // a file that is being replaced may be read while its old blocks are overwritten: the new one is there by then
+        if (stamp === fileStamp(this.#path)) break
+      }
+    }
+    throw failure
+  }
+
+  /**
+   * Changes the value: `change` gets what the file has now and gives what it shall have, or the same for no change.
+   * Durable when it resolves.
+   */
+  async update(change: (value: T) => T): Promise<T> {
+    return withFileLock(this.#lockPath, this.#ports.clock, () => {
+      const before = this.read()
+      const after = change(before)
+      if (after !== before) this.#write(after, this.#envelope!.kdf, this.#envelope!.revision + 1)
+      return after
+    })
+  }
+
+  /** Writes the first content of a file that is not there; `true` when it was there already and is left alone. */
+  async createUnlessThere(
+    exists: () => boolean,
+    content: Envelope['content'],
+    kdf: Envelope['kdf'],
+    first: T,
+  ): Promise<boolean> {
+    return withFileLock(this.#lockPath, this.#ports.clock, () => {
+      if (exists()) return true
+      this.#envelope = undefined
+      this.#write(first, kdf, 1, content)
+      return false
+    })
+  }
+
+  /** Overwrites the key, as far as JavaScript can. */
+  forget(): void {
+    this.#key.fill(0)
+    this.#value = undefined
+    this.#stamp = ''
+  }
+
+  #write(value: T, kdf: Envelope['kdf'], revision: number, content = this.#envelope!.content): void {
+    const nonce = this.#ports.random.bytes(12)
+    const clear = { content, kdf, revision }
+    const envelope = sealEnvelope(this.#ports.primitives, this.#key, nonce, clear, this.#toJson(value))
+    this.#open(envelope)
+    replaceFile(this.#path, envelope)
+    this.#envelope = envelope
+    this.#value = value
+    this.#stamp = fileStamp(this.#path)
+  }
+
+  #open(envelope: Envelope): T {
+    const json = openEnvelope(this.#ports.primitives, this.#key, envelope)
+    if (json === undefined) throw new MosaikError('E_KEYRING_PASSPHRASE', 'the passphrase does not open the keyring')
+    return this.#parse(json)
+  }
+}

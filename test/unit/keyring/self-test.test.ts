@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest'
+import { nativeXWing } from '../../../src/adapters/native-kem.ts'
+import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
+import { runSelfTest } from '../../../src/adapters/self-test.ts'
+import type { Primitives } from '../../../src/crypto/primitives.ts'
+import { noblePrimitives } from '../../../src/crypto/noble-primitives.ts'
+
+describe('self-test', () => {
+  it('passes on node:crypto with the native KEM, and on noble', () => {
+    runSelfTest(nodePrimitives, nativeXWing)
+    runSelfTest(noblePrimitives)
+  })
+
+  const broken: Record<string, [string, Partial<Primitives>]> = {
+    'a hash': ['SHA-256', { sha256: () => new Uint8Array(32) }],
+    'a key derivation': ['HKDF-Expand-SHA-384', { hkdfExpandSha384: (_k, _i, length) => new Uint8Array(length) }],
+    'a keystream that starts at block 0': [
+      'ChaCha20',
+      { chacha20: (key, _b, length) => nodePrimitives.chacha20(key, 0, length) },
+    ],
+    'a comparison that says yes': ['comparison in constant time', { equal: () => true }],
+    'a cipher that does not check tags': [
+      'AES-256-GCM',
+      {
+        gcm: (key) => {
+          const good = nodePrimitives.gcm(key)
+          return {
+            seal: good.seal.bind(good),
+            sealInto: good.sealInto.bind(good),
+            gmac: good.gmac.bind(good),
+            open: (nonce, aad, sealed) => good.open(nonce, aad, sealed) ?? new Uint8Array(33),
+          }
+        },
+      },
+    ],
+  }
+  for (const [what, [primitive, part]] of Object.entries(broken)) {
+    it(`names ${primitive} for ${what}`, () => {
+      expect(() => runSelfTest({ ...nodePrimitives, ...part }, nativeXWing)).toThrow(
+        expect.objectContaining({ code: 'E_INTERNAL', fields: { primitive } }),
+      )
+    })
+  }
+
+  it('notices a KEM that calculates wrongly', () => {
+    const kem = { ...nativeXWing, decapsulate: () => new Uint8Array(32) }
+    expect(() => runSelfTest(nodePrimitives, kem)).toThrow(/X25519 \+ ML-KEM-768/)
+  })
+})
