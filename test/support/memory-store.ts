@@ -52,14 +52,16 @@ export class MemoryStore implements ObjectStore {
     checkKey(key)
     await this.#enter('create', key, signal)
     const chunks: Uint8Array[] = []
-    let state: 'open' | 'dead' | 'ended' = 'open'
+    let state: 'open' | 'ended' = 'open'
+    let failure: unknown
     this.openWriters++
     const step = async (call: 'write' | 'commit', run: () => void): Promise<void> => {
       if (state !== 'open') throw new MosaikError('E_INTERNAL', `${call} on a writer that is ${state}`)
+      if (failure !== undefined) throw failure
       try {
         await this.#enter(call, key, signal)
       } catch (error) {
-        state = 'dead'
+        failure = error
         throw error
       }
       run()
@@ -69,7 +71,7 @@ export class MemoryStore implements ObjectStore {
       this.openWriters--
     }
     return {
-      write: (chunk) => step('write', () => void chunks.push(chunk.slice())),
+      write: (chunk) => step('write', () => void chunks.push(Uint8Array.from(chunk))),
       commit: async () => {
         const bytes = join(chunks)
         await step('commit', () => {
@@ -88,7 +90,8 @@ export class MemoryStore implements ObjectStore {
     checkKey(key)
     checkSmall(key, bytes)
     await this.#enter('put', key, signal)
-    this.objects.set(key, bytes.slice())
+    // Not slice(): a Buffer's shares memory.
+    this.objects.set(key, Uint8Array.from(bytes))
   }
 
   async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {

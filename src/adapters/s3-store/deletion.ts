@@ -50,7 +50,8 @@ export async function abortUploads(caller: S3Caller, key: string, signal: AbortS
 /** Aborts one upload; one that is not there is success. */
 export async function abortUpload(caller: S3Caller, key: string, uploadId: string, signal: AbortSignal): Promise<void> {
   const input = { Bucket: caller.bucket, Key: caller.inBucket(key), UploadId: uploadId }
-  await tolerate(['NoSuchUpload'], () =>
+  // NoSuchKey is Swift's word for an upload that is complete.
+  await tolerate(['NoSuchUpload', 'NoSuchKey'], () =>
     caller.call({
       operation: 'AbortMultipartUpload',
       key,

@@ -35,29 +35,41 @@ export async function probeS3(options: S3ProbeOptions, signal: AbortSignal): Pro
   const caller = new S3Caller(settings, label, { ...DEFAULT_LIMITS, ...options.limits }, options)
   const prefix = `mosaik-probe-${Buffer.from(random.bytes(8)).toString('hex')}`
   const key = (name: string): string => `${prefix}-${name}`
-  const used = ['checksum', 'lock', 'multipart', 'trip-a', 'trip-b', 'versions'].map(key)
-  let listsVersions = false
   try {
     await checkReachable(caller, signal)
     const clockSkewMs = checkClock(caller)
     const objectLock = await findObjectLock(caller, signal)
     const reportedRegion = await findRegion(caller, signal)
-    listsVersions = await canListVersions(caller, key('versions'), signal)
+    const listsVersions = await canListVersions(caller, key('versions'), signal)
+    const found = await tryAll(options, caller, key, listsVersions, signal)
+    const probedAtMs = clock.nowMs()
+    return { driver: 's3', probedAtMs, ...found, listsVersions, objectLock, reportedRegion, clockSkewMs }
+  } finally {
+    caller.close()
+  }
+}
+
+/** The part of a probe that writes. */
+async function tryAll(
+  options: S3ProbeOptions,
+  caller: S3Caller,
+  key: (name: string) => string,
+  listsVersions: boolean,
+  signal: AbortSignal,
+): Promise<Pick<S3Capabilities, 'versioning' | 'integrity'>> {
+  const used = ['checksum', 'lock', 'multipart', 'trip-a', 'trip-b', 'versions'].map(key)
+  try {
     await checkUnlocked(caller, key('lock'), signal)
     const versioning = await findVersioning(caller, key('versions'), listsVersions, signal)
-    const sample = random.bytes(SAMPLE_BYTES)
+    const sample = options.random.bytes(SAMPLE_BYTES)
     const integrity = await findIntegrity(caller, key('checksum'), sample, listsVersions, signal)
     await tryStore(options, { integrity, listsVersions }, caller, key, signal)
     await clear(caller, used, listsVersions, signal)
-    const driver = 's3'
-    const probedAtMs = clock.nowMs()
-    return { driver, probedAtMs, integrity, versioning, listsVersions, objectLock, reportedRegion, clockSkewMs }
+    return { versioning, integrity }
   } catch (error) {
     // Not the caller's signal: it may be why we are here. What cannot be removed now is named after the probe.
     await clear(caller, used, listsVersions, AbortSignal.timeout(2 * caller.limits.idleMs)).catch(() => {})
     throw error
-  } finally {
-    caller.close()
   }
 }
 
@@ -97,7 +109,8 @@ function checkClock(caller: S3Caller): number {
     const minutes = Math.round(skewMs / 60_000)
     throw unsuitable(caller.label, `its clock differs from ours by ${minutes} minutes; set this machine's clock`)
   }
-  return Math.round(skewMs / 1000) * 1000
+  // + 0: never -0, which JSON does not keep.
+  return Math.round(skewMs / 1000) * 1000 + 0
 }
 
 /** Uses the node as the vault will: small objects, then one of two parts. */

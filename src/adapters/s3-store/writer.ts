@@ -12,7 +12,6 @@ import type { ObjectInfo, ObjectWriter } from '../../ports/object-store.ts'
 import { aborted, checkSignal } from '../object-key.ts'
 import type { S3Caller } from './caller.ts'
 import { abortUpload, abortUploads, deleteEverything } from './deletion.ts'
-import { answerName } from './errors.ts'
 import { Part, type PartChecksum, type PartPool } from './parts.ts'
 import { crcOfObject, headObject, notAsWritten } from './reading.ts'
 
@@ -99,17 +98,18 @@ export class S3Writer implements ObjectWriter {
     const { caller, key, listsVersions } = this.#options
     // Not the caller's signal: it may be the reason why we are here.
     const signal = AbortSignal.timeout(4 * caller.limits.idleMs)
-    try {
-      if (this.#upload !== undefined) {
-        const uploadId = await this.#upload.catch(() => undefined)
-        if (uploadId !== undefined) await abortUpload(caller, key, uploadId, signal)
-        await abortUploads(caller, key, signal)
-      }
-      // Whether it became visible is unknown, or what is visible is damaged.
-      if (this.#mayBeVisible) await deleteEverything(caller, key, listsVersions, signal)
-    } catch {
-      // As far as the node answers: what stays is in the catalog's intent row, and the collector asks again.
-    }
+    // As far as the node answers: what stays is in the catalog's intent row, and the collector asks again.
+    if (this.#upload !== undefined) await this.#abortUpload(this.#upload, signal).catch(() => {})
+    // Whether it became visible is unknown, or what is visible is damaged.
+    if (this.#mayBeVisible) await deleteEverything(caller, key, listsVersions, signal).catch(() => {})
+  }
+
+  async #abortUpload(upload: Promise<string>, signal: AbortSignal): Promise<void> {
+    const { caller, key } = this.#options
+    const uploadId = await upload.catch(() => undefined)
+    if (uploadId !== undefined) await abortUpload(caller, key, uploadId, signal)
+    // Also when the id is unknown: the answer may have been lost.
+    await abortUploads(caller, key, signal)
   }
 
   #checkAlive(operation: string): void {
@@ -244,7 +244,7 @@ export class S3Writer implements ObjectWriter {
       return true
     } catch (error) {
       // The first answer may be lost, and the second then be "no such upload": the object is there or it is not.
-      const unsure = isMosaikError(error, 'E_NODE_UNREACHABLE') || answerName(error) === 'NoSuchUpload'
+      const unsure = isMosaikError(error, 'E_NODE_UNREACHABLE', 'E_OBJECT_ABSENT')
       if (!unsure || this.#own.signal.aborted) throw error
       const info = await headObject(caller, key, this.#own.signal)
       if (info?.sizeBytes !== this.#sizeBytes) throw error
