@@ -1,0 +1,161 @@
+/** The page's words in one language. `{name}` is replaced. */
+const english = {
+  view: 'View',
+  gateTitle: 'A recording has been shared with you',
+  gateText: 'It opens when you press View. You need no account.',
+  gateHeading: 'Recording',
+  noTokenTitle: 'This link is not complete',
+  noTokenText: 'Please copy the whole link, with everything behind the # sign, or ask for it again.',
+  opening: 'Opening …',
+  invalidTitle: 'This link is not valid (any more)',
+  invalidText: 'It may have expired or been withdrawn. Please ask the person who sent it for a new one.',
+  lapsedTitle: 'You were away for a while',
+  lapsedText: 'The recording was closed to be on the safe side. It goes on where you left it.',
+  resume: 'Continue',
+  unavailableTitle: 'Temporarily not available',
+  unavailableText: 'We keep trying and go on by ourselves where you were.',
+  preparingTitle: 'The recording is being prepared',
+  preparingText: 'This page starts by itself when it is ready.',
+  tooManyTitle: 'Too many attempts',
+  tooManyText: 'Please wait a minute, then try again.',
+  brokenTitle: 'This recording cannot be played here',
+  brokenText: 'Your browser could not play it. Please try another browser or device.',
+  retry: 'Try again',
+  play: 'Play',
+  pause: 'Pause',
+  mute: 'Mute',
+  unmute: 'Sound on',
+  volume: 'Volume',
+  position: 'Position',
+  positionText: '{now} of {all}',
+  controls: 'Player controls',
+  captions: 'Captions',
+  captionsOff: 'Off',
+  settings: 'Settings',
+  quality: 'Quality',
+  qualityAuto: 'Automatic',
+  qualityAutoNow: 'Automatic ({now})',
+  speed: 'Speed',
+  speedNormal: 'Normal',
+  fullscreen: 'Full screen',
+  fullscreenEnd: 'Leave full screen',
+  download: 'Download original ({size})',
+  minutes: '{count} min',
+  seconds: '{count} s',
+  hours: '{hours} h {minutes} min',
+  validUntil: 'Shared with you by link. The link is valid until {date}.',
+  untitled: 'Recording',
+} as const
+
+/** Names of the page's texts. */
+export type TextName = keyof typeof english
+
+const german: Readonly<Record<TextName, string>> = {
+  view: 'Ansehen',
+  gateTitle: 'Eine Aufzeichnung wurde für Sie freigegeben',
+  gateText: 'Sie öffnet sich mit „Ansehen“. Ein Konto brauchen Sie nicht.',
+  gateHeading: 'Aufzeichnung',
+  noTokenTitle: 'Dieser Link ist nicht vollständig',
+  noTokenText:
+    'Bitte kopieren Sie den ganzen Link samt allem hinter dem Zeichen #, oder lassen Sie ihn sich neu schicken.',
+  opening: 'Wird geöffnet …',
+  invalidTitle: 'Dieser Link gilt nicht (mehr)',
+  invalidText: 'Er ist abgelaufen oder wurde zurückgezogen. Bitte fragen Sie nach einem neuen.',
+  lapsedTitle: 'Sie waren eine Weile nicht da',
+  lapsedText: 'Zur Sicherheit wurde die Aufzeichnung geschlossen. Es geht dort weiter, wo Sie waren.',
+  resume: 'Weiter ansehen',
+  unavailableTitle: 'Vorübergehend nicht verfügbar',
+  unavailableText: 'Wir versuchen es weiter; es geht von selbst dort weiter, wo Sie waren.',
+  preparingTitle: 'Die Aufzeichnung wird noch vorbereitet',
+  preparingText: 'Sie öffnet sich hier von selbst, sobald sie fertig ist.',
+  tooManyTitle: 'Zu viele Versuche',
+  tooManyText: 'Bitte warten Sie eine Minute und versuchen es dann noch einmal.',
+  brokenTitle: 'Diese Aufzeichnung lässt sich hier nicht abspielen',
+  brokenText: 'Ihr Browser konnte sie nicht abspielen. Bitte versuchen Sie es mit einem anderen Browser oder Gerät.',
+  retry: 'Noch einmal versuchen',
+  play: 'Abspielen',
+  pause: 'Pause',
+  mute: 'Ton aus',
+  unmute: 'Ton an',
+  volume: 'Lautstärke',
+  position: 'Position',
+  positionText: '{now} von {all}',
+  controls: 'Bedienung',
+  captions: 'Untertitel',
+  captionsOff: 'Aus',
+  settings: 'Einstellungen',
+  quality: 'Qualität',
+  qualityAuto: 'Automatisch',
+  qualityAutoNow: 'Automatisch ({now})',
+  speed: 'Tempo',
+  speedNormal: 'Normal',
+  fullscreen: 'Vollbild',
+  fullscreenEnd: 'Vollbild beenden',
+  download: 'Original herunterladen ({size})',
+  minutes: '{count} Min.',
+  seconds: '{count} Sek.',
+  hours: '{hours} Std. {minutes} Min.',
+  validUntil: 'Mit Ihnen per Link geteilt. Der Link gilt bis {date}.',
+  untitled: 'Aufzeichnung',
+}
+
+/** The page's language: German where the browser prefers it to English, else English. */
+export const language: 'de' | 'en' =
+  navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag === 'de' || tag === 'en') === 'de'
+    ? 'de'
+    : 'en'
+
+/** The browser's own tag of that language, for dates and numbers as its owner writes them. */
+const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language
+
+/** A text in the page's language. */
+export function text(name: TextName, values: Readonly<Record<string, string | number>> = {}): string {
+  const template: string = (language === 'de' ? german : english)[name]
+  return template.replace(/\{(\w+)\}/g, (whole, key: string) => String(values[key] ?? whole))
+}
+
+/** A day and time as people write it. */
+export function dateText(iso: string): string {
+  return new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' }).format(new Date(iso))
+}
+
+/** "1 h 5 min", "12 min", "40 s". */
+export function durationText(durationMs: number): string {
+  const seconds = Math.round(durationMs / 1000)
+  const minutes = Math.round(seconds / 60)
+  if (seconds < 60) return text('seconds', { count: seconds })
+  if (minutes < 60) return text('minutes', { count: minutes })
+  return text('hours', { hours: Math.floor(minutes / 60), minutes: minutes % 60 })
+}
+
+/** "4:05" or "1:04:05". */
+export function clockText(seconds: number): string {
+  const whole = Number.isFinite(seconds) ? Math.max(0, Math.floor(seconds)) : 0
+  const two = (count: number): string => String(count).padStart(2, '0')
+  const minutes = Math.floor(whole / 60)
+  if (minutes < 60) return `${minutes}:${two(whole % 60)}`
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`
+}
+
+/** "1.2 GB" in decimal units. */
+export function sizeText(bytes: number): string {
+  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte']
+  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3))
+  const unit = units[step] ?? 'byte'
+  const format = { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: step > 2 ? 1 : 0 } as const
+  return new Intl.NumberFormat(locale, format).format(bytes / 1000 ** step)
+}
+
+/** A language's name in the page's language; the tag itself when it is none. */
+export function languageText(tag: string): string {
+  try {
+    return new Intl.DisplayNames([locale], { type: 'language' }).of(tag) ?? tag
+  } catch {
+    return tag
+  }
+}
+
+/** A playing speed: "1.5×". */
+export function speedText(rate: number): string {
+  return rate === 1 ? text('speedNormal') : `${new Intl.NumberFormat(locale).format(rate)}×`
+}

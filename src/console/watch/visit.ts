@@ -1,0 +1,170 @@
+/** What the server tells of the recording (`/s/<grant>/recording.json`). */
+export interface Recording {
+  readonly title: string
+  readonly startedAt: string | null
+  readonly durationMs: number
+  readonly linkExpiresAt: string
+  readonly renditions: readonly { readonly name: string; readonly height: number }[]
+  readonly captions: readonly { readonly language: string; readonly url: string }[]
+  readonly poster: string | null
+  readonly download: { readonly url: string; readonly contentBytes: number } | null
+}
+
+/** Why something cannot be had, as far as a viewer is concerned. */
+export type Refusal =
+  /** Unknown, expired, revoked: it stays so. */
+  | 'invalid'
+  /** The session ended because nobody used it; the link may still be good. */
+  | 'lapsed'
+  /** Not enough stores answer, or the network is gone: comes back. */
+  | 'unavailable'
+  | 'preparing'
+  | 'too-many'
+
+/** An answer that was not the wished one. */
+export class Refused extends Error {
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    super(refusal)
+    this.refusal = refusal
+  }
+}
+
+/** A session of the server ends 15 minutes after its last use: later than this we take it for lapsed, not for revoked. */
+const SURELY_ALIVE_MS = 14 * 60_000
+const tokenPattern = /^rv1\.[0-9-]{7}\.([A-Za-z0-9_-]{76})\.[A-Za-z0-9_-]{43}$/
+const grantPattern = /^[0-9a-f]{32}$/
+
+/** A viewer's way from the token in the address to the recording. */
+export class Visit {
+  readonly #token: string
+  /** Names the link without its MAC: what is kept under it opens nothing. */
+  readonly #storageKey: string
+  #grant: string | undefined
+  #usedAtMs = Number.NEGATIVE_INFINITY
+
+  private constructor(token: string, claims: string) {
+    this.#token = token
+    this.#storageKey = `mosaik ${claims}`
+    const kept = this.#kept()
+    if (kept.grant !== undefined) this.#grant = kept.grant
+  }
+
+  /** The visit named by the fragment of the address; `undefined` when it holds no token. */
+  static fromAddress(fragment: string): Visit | undefined {
+    const token = fragment.replace(/^#/, '').trim()
+    const claims = tokenPattern.exec(token)?.[1]
+    return claims === undefined ? undefined : new Visit(token, claims)
+  }
+
+  /** True when this tab had a session already (the page was loaded again): no second view is needed. */
+  get isBegun(): boolean {
+    return this.#grant !== undefined
+  }
+
+  /** Second of the recording where this tab last was. */
+  get positionSeconds(): number {
+    return this.#kept().positionSeconds
+  }
+
+  keepPosition(positionSeconds: number): void {
+    this.#keep({ grant: this.#grant, positionSeconds })
+  }
+
+  /** Trades the token for a session: one view. @throws Refused */
+  async begin(): Promise<void> {
+    const response = await reach('s/exchange', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token: this.#token }),
+    })
+    if (!response.ok) throw new Refused(refusalOf(response.status))
+    const { grant } = (await response.json()) as { grant: string }
+    if (!grantPattern.test(grant)) throw new Refused('invalid')
+    this.#grant = grant
+    this.#usedAtMs = performance.now()
+    this.#keep({ grant, positionSeconds: this.positionSeconds })
+  }
+
+  /** @throws Refused; `preparing` when there is nothing to play yet. */
+  async recording(): Promise<Recording> {
+    const recording = (await (await this.#ask('recording.json')).json()) as Recording
+    if (recording.renditions.length === 0) throw new Refused('preparing')
+    return recording
+  }
+
+  /** Tells the server that somebody is still here. @throws Refused */
+  async stay(): Promise<void> {
+    await this.#ask('alive')
+  }
+
+  /** Absolute address of a part of the recording. */
+  address(part: string): string {
+    return new URL(`s/${this.#grant ?? ''}/${part}`, document.baseURI).href
+  }
+
+  /** The session is over; the place is kept for the next one. */
+  leave(): void {
+    this.#grant = undefined
+    this.keepPosition(this.positionSeconds)
+  }
+
+  /** The link is gone: nothing of it stays in this tab. */
+  forget(): void {
+    this.#grant = undefined
+    try {
+      sessionStorage.removeItem(this.#storageKey)
+    } catch {
+      // storage may be switched off
+    }
+  }
+
+  async #ask(part: string): Promise<Response> {
+    const response = await reach(this.address(part), {})
+    if (response.ok) {
+      this.#usedAtMs = performance.now()
+      return response
+    }
+    const refusal = refusalOf(response.status)
+    const lapsed = refusal === 'invalid' && performance.now() - this.#usedAtMs > SURELY_ALIVE_MS
+    throw new Refused(lapsed ? 'lapsed' : refusal)
+  }
+
+  #kept(): { grant: string | undefined; positionSeconds: number } {
+    try {
+      const { grant, positionSeconds } = JSON.parse(sessionStorage.getItem(this.#storageKey) ?? '{}') as {
+        grant?: unknown
+        positionSeconds?: unknown
+      }
+      return {
+        grant: typeof grant === 'string' && grantPattern.test(grant) ? grant : undefined,
+        positionSeconds: typeof positionSeconds === 'number' && positionSeconds > 0 ? positionSeconds : 0,
+      }
+    } catch {
+      return { grant: undefined, positionSeconds: 0 }
+    }
+  }
+
+  #keep(state: { grant: string | undefined; positionSeconds: number }): void {
+    try {
+      sessionStorage.setItem(this.#storageKey, JSON.stringify(state))
+    } catch {
+      // storage may be switched off: a reload then costs a view
+    }
+  }
+}
+
+async function reach(address: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(address, { ...init, cache: 'no-store', credentials: 'same-origin', redirect: 'error' })
+  } catch {
+    throw new Refused('unavailable')
+  }
+}
+
+function refusalOf(status: number): Refusal {
+  if (status === 409) return 'preparing'
+  if (status === 429) return 'too-many'
+  return status >= 500 ? 'unavailable' : 'invalid'
+}

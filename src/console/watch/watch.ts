@@ -1,0 +1,256 @@
+import { Captions } from './captions.ts'
+import { Controls } from './controls.ts'
+import { element, layTiles } from './page.ts'
+import { startPlayback, type Playback, type PlaybackTrouble } from './playback.ts'
+import { dateText, durationText, language, languageText, sizeText, text, type TextName } from './texts.ts'
+import { Refused, Visit, type Recording, type Refusal } from './visit.ts'
+
+/** While somebody watches, the server is asked this often whether the link still holds: a revocation is seen within 5 s. */
+const WATCHING_BEAT_MS = 3_000
+/** While the picture stands but the page is in view, this often, so that the session does not lapse. */
+const PAUSED_BEAT_MS = 60_000
+const PREPARING_RETRY_MS = 10_000
+const OPENING_RETRY_MS = 4_000
+const HAVE_FUTURE_DATA = 3
+
+type StageState = 'gate' | 'message' | 'poster' | 'waiting' | 'playing'
+
+const stage = element('stage', HTMLDivElement)
+const video = element('video', HTMLVideoElement)
+const begin = element('begin', HTMLButtonElement)
+const captions = new Captions(video, element('captions', HTMLDivElement), () => controls.drawCaptions())
+const controls: Controls = new Controls({
+  stage,
+  video,
+  captions: () => captions,
+  playback: () => playback,
+})
+
+let visit = Visit.fromAddress(location.hash)
+let playback: Playback | undefined
+let starved = false
+let timer: ReturnType<typeof setTimeout> | undefined
+let beatTimer: ReturnType<typeof setTimeout> | undefined
+
+/** Shows the cover: what is the matter, and the button if there is something to press. */
+function cover(
+  state: StageState,
+  words: { title?: string; words?: string; button?: string; busy?: boolean; press?: () => void } = {},
+): void {
+  stage.dataset['state'] = state
+  element('cover-title', HTMLParagraphElement).textContent = words.title ?? ''
+  element('cover-text', HTMLParagraphElement).textContent = words.words ?? ''
+  element('cover-busy', HTMLDivElement).hidden = words.busy !== true
+  begin.hidden = words.button === undefined
+  element('begin-label', HTMLSpanElement).textContent = words.button ?? ''
+  begin.onclick = words.press ?? null
+  if (state !== 'playing' && words.title !== undefined) say(words.title)
+}
+
+/** Tells those who listen. */
+function say(words: string): void {
+  element('status', HTMLParagraphElement).textContent = words
+}
+
+function heading(title: string, meta: string): void {
+  element('title', HTMLHeadingElement).textContent = title
+  element('meta', HTMLParagraphElement).textContent = meta
+}
+
+function gate(): void {
+  heading(text('gateHeading'), '')
+  cover('gate', {
+    title: text('gateTitle'),
+    words: text('gateText'),
+    button: text('view'),
+    press: () => void enter(true),
+  })
+}
+
+/** Goes in: by exchanging the token where needed, then by opening the recording. */
+async function enter(play: boolean): Promise<void> {
+  if (visit === undefined) return
+  clearTimeout(timer)
+  cover(playback === undefined ? 'gate' : 'waiting', { title: text('opening'), busy: true })
+  try {
+    if (!visit.isBegun) await visit.begin()
+    open(visit, await visit.recording(), play)
+  } catch (error) {
+    refuse(error instanceof Refused ? error.refusal : 'unavailable', play)
+  }
+}
+
+function refuse(refusal: Refusal, play: boolean): void {
+  const message = (title: TextName, words: TextName) => ({ title: text(title), words: text(words) })
+  clearTimeout(timer)
+  if (refusal === 'unavailable' || refusal === 'preparing') {
+    const preparing = refusal === 'preparing'
+    const words = preparing
+      ? message('preparingTitle', 'preparingText')
+      : message('unavailableTitle', 'unavailableText')
+    cover('message', { ...words, busy: true })
+    timer = setTimeout(() => void enter(play), preparing ? PREPARING_RETRY_MS : OPENING_RETRY_MS)
+    return
+  }
+  close()
+  if (refusal === 'too-many') {
+    cover('message', {
+      ...message('tooManyTitle', 'tooManyText'),
+      button: text('retry'),
+      press: () => void enter(true),
+    })
+    return
+  }
+  if (refusal === 'lapsed') {
+    visit?.leave()
+    cover('message', {
+      ...message('lapsedTitle', 'lapsedText'),
+      button: text('resume'),
+      press: () => void enter(true),
+    })
+    return
+  }
+  visit?.forget()
+  heading(text('gateHeading'), '')
+  document.title = 'Mosaik'
+  element('footer', HTMLElement).textContent = ''
+  cover('message', message('invalidTitle', 'invalidText'))
+}
+
+/** Puts the recording on the stage. */
+function open(current: Visit, recording: Recording, play: boolean): void {
+  const title = recording.title.trim() === '' ? text('untitled') : recording.title
+  const started = recording.startedAt === null ? [] : [dateText(recording.startedAt)]
+  heading(title, [...started, durationText(recording.durationMs)].join(' · '))
+  document.title = `${title} – Mosaik`
+  element('footer', HTMLElement).textContent = text('validUntil', { date: dateText(recording.linkExpiresAt) })
+  const download = element('download', HTMLAnchorElement)
+  download.hidden = recording.download === null
+  if (recording.download !== null) {
+    download.href = current.address(recording.download.url)
+    download.textContent = text('download', { size: sizeText(recording.download.contentBytes) })
+  }
+
+  starved = false
+  playback?.stop()
+  if (recording.poster !== null) video.poster = current.address(recording.poster)
+  playback = startPlayback(video, current.address('master.m3u8'), current.positionSeconds, {
+    trouble: (trouble) => onTrouble(trouble),
+    recovered: () => {
+      starved = false
+      if (stage.dataset['state'] === 'waiting') cover('playing')
+    },
+    qualities: () => controls.drawQualities(),
+  })
+  if (playback === undefined) {
+    onTrouble('broken')
+    return
+  }
+  captions.load(
+    playback.carriesCaptions
+      ? []
+      : recording.captions.map((track) => ({
+          language: track.language,
+          label: languageText(track.language),
+          address: current.address(track.url),
+        })),
+  )
+  controls.drawQualities()
+  controls.setDuration(recording.durationMs / 1000)
+  poster()
+  if (play) void start()
+  beat()
+}
+
+function poster(): void {
+  controls.hide()
+  cover('poster', { button: text('play'), press: () => void start() })
+}
+
+async function start(): Promise<void> {
+  cover('playing')
+  controls.show()
+  try {
+    await video.play()
+  } catch (error) {
+    // the browser wants a press of its own; an abort comes from a new load
+    if (error instanceof DOMException && error.name === 'NotAllowedError') poster()
+  }
+}
+
+function onTrouble(trouble: PlaybackTrouble): void {
+  if (trouble === 'broken') {
+    close()
+    cover('message', {
+      title: text('brokenTitle'),
+      words: text('brokenText'),
+      button: text('retry'),
+      press: () => void enter(true),
+    })
+    return
+  }
+  if (trouble === 'starved') starved = true
+  if (trouble === 'refused') beat()
+  showStarved()
+}
+
+/** Only when the picture really stands: what is buffered is played to its end. */
+function showStarved(): void {
+  if (!starved || playback === undefined || video.readyState >= HAVE_FUTURE_DATA) return
+  cover('waiting', { title: text('unavailableTitle'), words: text('unavailableText'), busy: true })
+}
+
+function close(): void {
+  clearTimeout(beatTimer)
+  starved = false
+  keepPosition()
+  playback?.stop()
+  playback = undefined
+  captions.load([])
+  controls.hide()
+  element('download', HTMLAnchorElement).hidden = true
+}
+
+function keepPosition(): void {
+  if (video.currentTime > 0) visit?.keepPosition(video.ended ? 0 : video.currentTime)
+}
+
+/** Asks whether the link still holds, now and from time to time. A page that nobody sees is silent: its session lapses. */
+function beat(): void {
+  clearTimeout(beatTimer)
+  const current = visit
+  if (current === undefined || playback === undefined) return
+  const watching = !video.paused && !video.ended
+  beatTimer = setTimeout(() => beat(), watching ? WATCHING_BEAT_MS : PAUSED_BEAT_MS)
+  if (!watching && document.hidden) return
+  keepPosition()
+  current.stay().catch((error: unknown) => {
+    const refusal = error instanceof Refused ? error.refusal : 'unavailable'
+    if (playback !== undefined && (refusal === 'invalid' || refusal === 'lapsed')) refuse(refusal, true)
+  })
+}
+
+document.documentElement.lang = language
+layTiles(element('tiles', SVGSVGElement))
+for (const event of ['waiting', 'stalled']) video.addEventListener(event, showStarved)
+for (const event of ['play', 'pause']) video.addEventListener(event, () => beat())
+document.addEventListener('visibilitychange', () => beat())
+element('cover', HTMLDivElement).addEventListener('click', (event) => {
+  if (stage.dataset['state'] === 'poster' && event.target !== begin && !begin.contains(event.target as Node))
+    begin.click()
+})
+window.addEventListener('hashchange', () => {
+  close()
+  visit = Visit.fromAddress(location.hash)
+  arrive()
+})
+
+function arrive(): void {
+  if (visit === undefined) {
+    heading(text('gateHeading'), '')
+    cover('message', { title: text('noTokenTitle'), words: text('noTokenText') })
+  } else if (visit.isBegun) void enter(false)
+  else gate()
+}
+
+arrive()
