@@ -111,6 +111,7 @@ export function nodeLocation(settings: NodeSettings): string {
 }
 
 function isOrigin(endpoint: string): boolean {
+  if (!URL.canParse(endpoint)) return false
   const { username, password, pathname, search, hash } = new URL(endpoint)
   return username === '' && password === '' && pathname === '/' && search === '' && hash === ''
 }

@@ -54,8 +54,8 @@ export class DurableFolders {
     this.#known.add(folder)
   }
 
-  /** Has `folder` made again at the next write: somebody removed it. */
-  forget(folder: string): void {
-    this.#known.delete(folder)
+  /** Has every folder looked for again at the next write: somebody removed one. */
+  forget(): void {
+    this.#known.clear()
   }
 }

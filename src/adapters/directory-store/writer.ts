@@ -99,17 +99,16 @@ export class DirectoryWriter implements ObjectWriter {
 
   async #moveIntoPlace(): Promise<void> {
     const { path, temporaryPath, folders } = this.#place
-    const folder = dirname(path)
-    await folders.make(folder)
-    try {
-      await rename(temporaryPath, path)
-    } catch (error) {
-      if (!isMissing(error)) throw error
-      folders.forget(folder)
-      await this.#place.checkMounted()
-      await folders.make(folder)
+    const move = async (): Promise<void> => {
+      await folders.make(dirname(path))
       await rename(temporaryPath, path)
     }
+    await move().catch(async (error: unknown) => {
+      if (!isMissing(error)) throw error
+      await this.#place.checkMounted()
+      folders.forget()
+      await move()
+    })
     this.#state = 'renamed'
   }
 
