@@ -3,15 +3,15 @@ import { MosaikError } from '../domain/errors.ts'
 
 /**
  * Deterministic CBOR as docs/FORMAT.md §1 has it: RFC 8949 §4.2.1, integers 0 … 2^53 − 1, text that is valid UTF-8, byte
- * strings, arrays, maps with text keys, null. Everything else is E_FORMAT_CBOR.
+ * strings, arrays, maps with text keys, null; at most 16 levels deep. Everything else is E_FORMAT_CBOR.
  */
-export type CborValue = null | boolean | number | string | Uint8Array | readonly CborValue[] | CborMap
+export type CborValue = null | number | string | Uint8Array | readonly CborValue[] | CborMap
 export interface CborMap {
   readonly [key: string]: CborValue
 }
 
 /** What the decoder hands out: maps as Map, so that a key such as "__proto__" is a key like any other. */
-export type DecodedCbor = null | boolean | number | string | Uint8Array | readonly DecodedCbor[] | DecodedMap
+export type DecodedCbor = null | number | string | Uint8Array | readonly DecodedCbor[] | DecodedMap
 export type DecodedMap = ReadonlyMap<string, DecodedCbor>
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -40,7 +40,7 @@ class StrictTokenizer extends Tokenizer {
     return token
   }
 }
-const allowedTypes = [Type.uint, Type.bytes, Type.array, Type.map, Type.true, Type.false, Type.null]
+const allowedTypes = [Type.uint, Type.bytes, Type.array, Type.map, Type.null]
 
 /**
  * Encodes deterministically.
@@ -57,7 +57,7 @@ const MAX_DEPTH = 16
 
 function checkEncodable(value: unknown, depth: number): void {
   if (depth > MAX_DEPTH) throw fault('nested too deeply')
-  if (value === null || typeof value === 'boolean' || value instanceof Uint8Array) return
+  if (value === null || value instanceof Uint8Array) return
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value) || value < 0 || Object.is(value, -0)) throw fault(`${value} is not 0 … 2^53 − 1`)
   } else if (typeof value === 'string') {

@@ -199,12 +199,20 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   requireField(manifest.generation >= 1, 'manifest.generation counts from 1')
   // null above generation 1 is allowed: the numbers before may have been reserved and never stored
   requireField(manifest.generation > 1 || manifest.previous === null, 'manifest.previous of generation 1 must be null')
+  requireField(unique(manifest.assets.map(({ id }) => id)), 'two assets of the manifest have one id')
+  const attempts: string[] = []
   for (const { id, sealed } of manifest.assets) {
     if (sealed === null) continue
     const header = decodeAssetHeader(sealed.header)
+    attempts.push(header.attempt)
     const fits =
       header.organisation === manifest.organisation && header.recording === manifest.recording && header.asset === id
     requireField(fits, `the header of asset ${id} names another organisation, recording or asset`)
   }
+  requireField(unique(attempts), 'two assets of the manifest are of one attempt')
   return manifest
+}
+
+function unique(ids: readonly string[]): boolean {
+  return new Set(ids).size === ids.length
 }

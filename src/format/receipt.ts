@@ -87,10 +87,11 @@ function decodeReceiptBody(body: Uint8Array): Receipt {
     signer: readBytesOf(KEY_ID_BYTES),
   })
   requireField(receipt.generation >= 1, 'receipt.generation counts from 1')
-  checkScheme(receipt)
   for (const count of ['fragmentsVerified', 'manifestSharesVerified'] as const) {
-    requireField(receipt[count] >= receiptQuorum(receipt), `receipt.${count} must be at least min(k + 1, n)`)
+    const enough = receipt[count] >= receiptQuorum(receipt) && receipt[count] <= receipt.n
+    requireField(enough, `receipt.${count} must be from min(k + 1, n) to n`)
   }
+  checkScheme(receipt)
   return receipt
 }
 

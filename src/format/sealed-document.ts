@@ -117,6 +117,7 @@ function readHeader(view: HeaderView, suite: Suite, recipientCount: number): Doc
   const recipients = Array.from({ length: recipientCount }, (_, i) =>
     view.copy(FIXED_BYTES + KEY_ID_BYTES * i, KEY_ID_BYTES),
   )
+  view.require(new Set(recipients.map(toHex)).size === recipientCount, 'names a recipient twice')
   return { kind, suite, organisation: view.id(12), subject, generation, recipients }
 }
 

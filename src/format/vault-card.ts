@@ -1,3 +1,4 @@
+import { MosaikError } from '../domain/errors.ts'
 import { fromHex, type Id } from '../domain/ids.ts'
 import {
   readArray,
@@ -57,6 +58,8 @@ export interface VaultCard {
 export type SignedCard = VaultCard & SignedRecord
 
 const MAGIC = 'MOSAIKVC'
+/** Longest card (docs/FORMAT.md §8). */
+export const MAX_CARD_BYTES = 65_536
 /** Context of the signature pair. */
 export const CARD_CONTEXT = 'mosaik/v1/card'
 
@@ -128,5 +131,11 @@ function decodeCardBody(body: Uint8Array): VaultCard {
  */
 export function decodeVaultCard(bytes: Uint8Array): SignedCard {
   const record = decodeSignedRecord(bytes, MAGIC, 'the vault card')
+  if (bytes.length > MAX_CARD_BYTES) {
+    throw new MosaikError(
+      'E_FORMAT_LENGTH',
+      `a vault card has at most ${MAX_CARD_BYTES} bytes, this one ${bytes.length}`,
+    )
+  }
   return { ...decodeCardBody(record.body), ...record }
 }

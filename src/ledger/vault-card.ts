@@ -12,7 +12,7 @@ import {
   type SignedCard,
   type VaultCard,
 } from '../format/vault-card.ts'
-import type { OrganisationPublicKeys, SigningPublicKeys } from '../ports/keyring.ts'
+import type { KemPublicKey, OrganisationPublicKeys, SigningPublicKeys } from '../ports/keyring.ts'
 
 export interface FirstCard {
   readonly installation: Id
@@ -58,10 +58,9 @@ export async function issueNextCard(primitives: Primitives, request: NextCard): 
     throw refuse('the card before is of another installation or organisation')
   }
   if (keys.epoch !== before.epoch + 1) throw refuse('its epoch does not follow that of the card before')
-  const sameRecovery =
-    before.recovery.length === keys.recovery.length &&
-    before.recovery.every((key, i) => sameBytes(key.publicKey, keys.recovery[i]!.publicKey))
-  if (!sameSigner(before.root, keys.root) || !sameRecovery) throw refuse('root and recovery keys must stay the same')
+  if (!sameSigner(before.root, keys.root) || !sameKemKeys(before.recovery, keys.recovery)) {
+    throw refuse('root and recovery keys must stay the same')
+  }
   return issue(primitives, request, primitives.sha256(request.previous), signer)
 }
 
@@ -123,8 +122,8 @@ interface Candidate {
 
 /**
  * Which of the cards found on the nodes are genuine (docs/FORMAT.md §8, Trust): those signed by the root, then, repeatedly,
- * those signed by a trusted card that they name as `previous`, one epoch on. A card that cannot be read or trusted never
- * keeps another from being trusted.
+ * those signed by a trusted card that they name as `previous`, one epoch on, with the same root and recovery keys. A card
+ * that cannot be read or trusted never keeps another from being trusted.
  *
  * @param cards as they lie on the nodes, in any order, also twice.
  * @param root the root pair: derived from the recovery key by a reader, never taken from a card.
@@ -145,7 +144,8 @@ export function trustCards(primitives: Primitives, cards: readonly Uint8Array[],
   for (const [position, bytes] of cards.entries()) {
     try {
       const candidate = { bytes, card: decodeVaultCard(bytes), position }
-      if (sameBytes(candidate.card.signer, rootId)) accept(candidate, root)
+      const ofRoot = sameSigner(candidate.card.root, root)
+      if (ofRoot && sameBytes(candidate.card.signer, rootId)) accept(candidate, root)
       else waiting.push(candidate)
     } catch (error) {
       if (!(error instanceof MosaikError)) throw error
@@ -173,6 +173,15 @@ function follows(primitives: Primitives, card: VaultCard, parent: TrustedCard): 
     card.epoch === parent.card.epoch + 1 &&
     card.installation === parent.card.installation &&
     card.organisation === parent.card.organisation &&
+    sameSigner(card.root, parent.card.root) &&
+    sameKemKeys(card.recovery, parent.card.recovery) &&
     sameBytes(card.signer, signerId(primitives, parent.card.signing))
+  )
+}
+
+function sameKemKeys(a: readonly KemPublicKey[], b: readonly KemPublicKey[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ suite, publicKey }, i) => suite === b[i]!.suite && sameBytes(publicKey, b[i]!.publicKey))
   )
 }

@@ -128,6 +128,30 @@ function openSegments(
 }
 
 /**
+ * Combines verified shares and opens what they make; the document must be the one that its shares name.
+ *
+ * @throws those of `combineShares` and `openSealedDocument`; E_FORMAT_FIELD when the document's header disagrees with its
+ * shares in kind, suite, organisation, subject or generation.
+ */
+export async function openShares(
+  primitives: Primitives,
+  shares: readonly DocumentShare[],
+  unwrap: Unwrap,
+): Promise<OpenedDocument & { readonly sealed: Uint8Array<ArrayBuffer> }> {
+  const sealed = combineShares(shares)
+  const opened = await openSealedDocument(primitives, sealed, unwrap)
+  const [{ header }, share] = [opened, shares[0]!]
+  const same =
+    header.kind === share.kind &&
+    header.suite === share.suite &&
+    header.organisation === share.organisation &&
+    header.subject === share.subject &&
+    header.generation === share.generation
+  if (!same) throw new MosaikError('E_FORMAT_FIELD', 'the document is another one than its shares name')
+  return { ...opened, sealed }
+}
+
+/**
  * Unwraps with one KEM seed, whatever holds it.
  *
  * @param seedOf the seed for a suite, 32 bytes.

@@ -123,7 +123,6 @@ describe('round trips', () => {
       value: fc.oneof(
         { depthSize: 'small' },
         fc.constant(null),
-        fc.boolean(),
         fc.maxSafeNat(),
         fc.string({ unit: 'binary' }),
         fc.uint8Array({ maxLength: 300 }),

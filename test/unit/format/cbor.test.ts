@@ -14,6 +14,8 @@ const refused: Record<string, string> = {
   'minus zero': 'f98000',
   undefined: 'f7',
   'a simple value': 'f0',
+  true: 'f5',
+  false: 'f4',
   'a negative integer': '20',
   '2^53': '1b0020000000000000',
   '2^64 - 1': '1bffffffffffffffff',
@@ -67,7 +69,7 @@ describe('deterministic CBOR', () => {
     expect(decodeCbor(encodeCbor(proto as unknown as CborValue))).toEqual(proto)
   })
 
-  for (const value of [-1, 1.5, 2 ** 53, Number.NaN, -0, '\ud800', undefined, 1n, new Date(0)]) {
+  for (const value of [true, -1, 1.5, 2 ** 53, Number.NaN, -0, '\ud800', undefined, 1n, new Date(0)]) {
     it(`does not write ${typeof value} ${String(value).slice(0, 30)}`, () => {
       expect(() => encodeCbor(value as CborValue)).toThrow(expect.objectContaining({ code: 'E_FORMAT_CBOR' }))
     })

@@ -28,8 +28,13 @@ describe('manifest (§7)', () => {
 
   it('holds four hours in segments of four seconds', () => {
     const segments = Array.from({ length: 3600 }, (_, i) => [900 + i * 1_500_000, 1_500_000, 4_000_000] as const)
-    const rendition = { ...sample.sealedAsset, playback: { ...sample.sealedAsset.playback!, segments } }
-    const long: Manifest = { ...sample.manifest, assets: [rendition, rendition, rendition, sample.inlineAsset] }
+    const rendition = (n: number) => {
+      const header = encodeAssetHeader({ ...sample.assetHeader, asset: sample.id(n), attempt: sample.id(n + 1) })
+      const playback = { ...sample.sealedAsset.playback!, segments }
+      return { ...sample.sealedAsset, id: sample.id(n), sealed: { ...sample.sealedAsset.sealed!, header }, playback }
+    }
+    const assets = [rendition(100), rendition(102), rendition(104), sample.inlineAsset]
+    const long: Manifest = { ...sample.manifest, assets }
     const encoded = encodeManifest(long)
     expect(encoded.length).toBeLessThan(400_000)
     expect(decodeManifest(encoded)).toEqual(long)
@@ -64,6 +69,7 @@ describe('manifest (§7)', () => {
       'E_FORMAT_FIELD',
     ],
     'another asset in the asset header': [(m) => asset(m).set('id', fromHex(sample.id(99))), 'E_FORMAT_FIELD'],
+    'one asset id twice': [(m) => asset(m, 1).set('id', fromHex(sample.id(3))), 'E_FORMAT_FIELD'],
     'playback of captions': [(m) => asset(m, 1).set('playback', asset(m).get('playback')), 'E_FORMAT_FIELD'],
   }
   for (const [what, [change, expected]] of Object.entries(faults)) {
