@@ -10,7 +10,7 @@ const rooms = {
   access: ['domain', 'ports'],
   ledger: ['domain', 'ports', 'crypto', 'format'],
   sources: ['domain', 'ports'],
-  adapters: ['domain', 'ports', 'crypto/primitives.ts'],
+  adapters: ['domain', 'ports', 'crypto'],
   pipeline: ['domain', 'crypto', 'format', 'ports'],
   retrieve: ['domain', 'crypto', 'format', 'ports'],
   upkeep: ['domain', 'crypto', 'format', 'ports', 'pipeline', 'retrieve', 'ledger'],

@@ -25,8 +25,8 @@ const settings = z.strictObject({
   watch: z.string().min(1).optional(),
   watchStableSeconds: z.coerce.number().min(0).max(86_400).default(60),
   watchDeleteAfterReceipt: z.stringbool().or(z.boolean()).default(false),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
-  /** Log to this file instead of standard error. */
+  logLevel: z.enum(['info', 'warn', 'error', 'silent']).default('info'),
+  /** Log file; mosaik.log in the data folder without. */
   logFile: z.string().min(1).optional(),
   /** Threads of the bulk engine. */
   threads: z.coerce.number().int().min(1).max(64).default(Math.min(8, cpus().length)),
@@ -108,4 +108,9 @@ export function remoteVault(environment = process.env): { readonly url: string; 
 /** What a child process that we start gets to see of the environment. */
 export function childEnvironment(environment = process.env): NodeJS.ProcessEnv {
   return { PATH: environment['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' }
+}
+
+/** The secret key of an S3 node that is being added. */
+export function secretKeyFromEnvironment(environment = process.env): string | undefined {
+  return environment['MOSAIK_SECRET_KEY']
 }

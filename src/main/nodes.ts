@@ -65,10 +65,10 @@ export function createNodeOperations(ports: NodeOperationsPorts): NodeOperations
       }
       const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS)
       const capabilities = await ports.driver.probe(settings, signal)
-      const id = toHex(ports.random.bytes(16))
       const store = await ports.driver.open(settings, capabilities, { registration: true, label: request.name })
+      let id: Id
       try {
-        await refuseForeign(store.get(MARKER_NAME, undefined, signal), request.name)
+        id = (await ownMarker(ports, store.get(MARKER_NAME, undefined, signal), request.name)) ?? toHex(ports.random.bytes(16))
         await store.put(MARKER_NAME, encodeNodeMarker({ installation: ports.installationId, node: id }), signal)
       } finally {
         await store.close()
@@ -125,19 +125,24 @@ function checkRequest(request: NodeRequest): void {
   }
 }
 
-/** An empty place is free; any marker means that the place is taken. */
-async function refuseForeign(marker: Promise<Uint8Array>, name: string): Promise<void> {
+/**
+ * The node id of a marker that an earlier, cut-off `add` of this vault left; undefined for an empty place.
+ * @throws E_NODE_FOREIGN when the place belongs to somebody else, or to a node that the catalog knows
+ */
+async function ownMarker(ports: NodeOperationsPorts, marker: Promise<Uint8Array>, name: string): Promise<Id | undefined> {
   let bytes: Uint8Array
   try {
     bytes = await marker
   } catch (error) {
-    if (isMosaikError(error, 'E_OBJECT_ABSENT')) return
+    if (isMosaikError(error, 'E_OBJECT_ABSENT')) return undefined
     throw error
   }
   let owner = 'something else'
   try {
     const { installation, node } = decodeNodeMarker(bytes)
-    owner = `node ${node} of installation ${installation}`
+    const known = await ports.catalog.installation.node(node)
+    if (installation === ports.installationId && !known) return node
+    owner = known ? `node ${known.name}` : `node ${node} of installation ${installation}`
   } catch (error) {
     if (!isMosaikError(error)) throw error
   }

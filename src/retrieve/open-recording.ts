@@ -1,14 +1,14 @@
+import { trustedSigner } from '../crypto/keys.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { Manifest } from '../domain/recording.ts'
-import { decodeManifest } from '../format/manifest.ts'
 import type { GenerationRow } from '../ports/catalog/layout.ts'
 import type { RecordingCatalog, RecordingRow } from '../ports/catalog/recordings.ts'
 import type { Keyring, UnwrapPurpose } from '../ports/keyring.ts'
 import type { OpenedRecording, VaultReader } from '../ports/vault-reader.ts'
 import { Gather } from './gather.ts'
-import { combineShares, openSealedDocument, parseAndVerifyShare } from './open-document.ts'
+import { combineShares, openSealedDocument, parseAndVerifyShare, readManifest } from './open-document.ts'
 import { inlineAssetReader, sealedAssetReader, type ReadPorts } from './read-asset.ts'
 
 export interface VaultReaderPorts extends ReadPorts {
@@ -86,13 +86,14 @@ async function openManifest(
   ])
   const names = new Map(nodes.map((node) => [node.id, node.name]))
   const sources = shares.map(({ index, node, key }) => ({ index, node, nodeName: names.get(node) ?? node, key }))
+  const trusted = [trustedSigner(ports.primitives, organisation, keys.signing)]
   const gather = new Gather(ports, scheme, sources, undefined, signal)
   try {
     const verified: ReturnType<typeof parseAndVerifyShare>[] = []
     while (verified.length < scheme.k) {
       for (const share of await gather.take(scheme.k - verified.length)) {
         try {
-          const parsed = parseAndVerifyShare(share.bytes, [keys.signing])
+          const parsed = parseAndVerifyShare(share.bytes, trusted)
           if (parsed.subject !== recording || parsed.generation !== generation || parsed.index !== share.source.index) {
             throw new MosaikError('E_SHARES_MIXED', 'the share is of another manifest', { node: share.source.node })
           }
@@ -108,12 +109,8 @@ async function openManifest(
     const opened = await openSealedDocument(ports.primitives, sealed, (keyId, wrapped) =>
       ports.keyring.unwrap(organisation, keyId, wrapped, purpose),
     )
-    const manifest = decodeManifest(opened.body)
-    if (
-      manifest.recording !== recording ||
-      manifest.organisation !== organisation ||
-      manifest.generation !== generation
-    ) {
+    const manifest = readManifest(ports.primitives, opened)
+    if (manifest.recording !== recording || manifest.organisation !== organisation || manifest.generation !== generation) {
       throw new MosaikError('E_FORMAT_FIELD', 'the manifest is of another recording or generation', { recording })
     }
     return manifest

@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   access: ['domain', 'ports'],
   ledger: ['domain', 'ports', 'crypto', 'format'],
   sources: ['domain', 'ports'],
-  adapters: ['domain', 'ports'], // and crypto's primitive types
+  adapters: ['domain', 'ports', 'crypto'],
   pipeline: ['domain', 'crypto', 'format', 'ports'],
   retrieve: ['domain', 'crypto', 'format', 'ports'],
   upkeep: ['domain', 'crypto', 'format', 'ports', 'pipeline', 'retrieve', 'ledger'],

@@ -1,0 +1,194 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { isMosaikError } from '../domain/errors.ts'
+import { findVault, type VaultClient } from './client.ts'
+import { check } from './commands/check.ts'
+import { deposit } from './commands/deposit.ts'
+import { createLink, listLinks, revokeLink } from './commands/links.ts'
+import { addNode, listNodes, probeNode } from './commands/nodes.ts'
+import { setPolicy } from './commands/policy.ts'
+import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
+import { recoveryKey } from './commands/recovery-key.ts'
+import { start } from './commands/start.ts'
+import { readConfig, secretKeyFromEnvironment, type Config } from './config.ts'
+import { Screen, errorWords } from './screen.ts'
+import { startVault } from './start.ts'
+
+/** Exit codes, as docs/OPERATIONS.md lists them. */
+const EXIT = { failed: 1, usage: 2, unauthorized: 3, temporary: 4, verification: 5 } as const
+
+interface GlobalOptions {
+  readonly data?: string
+  readonly json?: boolean
+}
+
+const program = new Command('mosaik')
+  .description('A recording vault: sealed with hybrid post-quantum keys, split over independent stores, played from a link')
+  .option('--data <folder>', 'data folder (MOSAIK_DATA, ./data)')
+  .option('--json', 'print data instead of words')
+  .showHelpAfterError()
+  .exitOverride()
+
+function surroundings(): { config: Config; screen: Screen } {
+  const { data, json = false } = program.opts<GlobalOptions>()
+  return { config: readConfig({ data }), screen: new Screen(json) }
+}
+
+/** Runs against the vault that is there, else opens the one of the data folder for as long as the command takes. */
+async function withVault(task: (client: VaultClient, screen: Screen) => Promise<void>): Promise<void> {
+  const { config, screen } = surroundings()
+  const running = findVault(config)
+  if (running) return await task(running, screen)
+  const own = await startVault({ ...config, port: 0, watch: undefined }, { askPassphrase: false }, screen)
+  try {
+    await task(own.client, screen)
+  } finally {
+    await own.close()
+  }
+}
+
+const wholeNumber = (text: string): number => {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number from 1 is needed')
+  return value
+}
+
+program
+  .command('start')
+  .description('run the whole vault in this process; deposit FILES, or a sample the first time')
+  .argument('[files...]')
+  .option('--port <number>', 'port (MOSAIK_PORT, 8420; 0 takes a free one)')
+  .option('--host <address>', 'address to listen on (MOSAIK_HOST, 127.0.0.1)')
+  .option('--data <folder>', 'data folder (MOSAIK_DATA, ./data)')
+  .option('--watch <folder>', 'deposit finished recordings of this folder')
+  .option('--ask-passphrase', 'ask for the passphrase of a new keyring instead of writing one down')
+  .option('--no-sample', 'deposit no sample on first use')
+  .option('--check', 'try everything once in a place of its own, say whether it works, and end')
+  .action(async (files: string[], flags: Record<string, string | boolean | undefined>) => {
+    const { config: base, screen } = surroundings()
+    const { port, host, watch, data } = flags
+    if (flags['check'] === true) return await check(screen, { port, host, data })
+    const config = readConfig({ data: data ?? base.data, port, host, watch })
+    await start(config, screen, files, { askPassphrase: flags['askPassphrase'] === true, sample: flags['sample'] !== false })
+  })
+
+program
+  .command('deposit')
+  .description('upload a recording')
+  .argument('<file>')
+  .option('--title <text>', 'title; the file name without')
+  .option('--host <id>', 'whose recording it is', 'local')
+  .option('--host-name <text>')
+  .option('--host-email <address>')
+  .option('--captions <file>', 'WebVTT or SubRip')
+  .option('--started-at <iso>', 'when the meeting began')
+  .option('--external-id <id>', 'the same id again finds the first deposit')
+  .option('--wait', 'until it plays', false)
+  .action((file: string, options: Parameters<typeof deposit>[3]) =>
+    withVault((client, screen) => deposit(client, screen, file, options)),
+  )
+
+program
+  .command('ls')
+  .description('list recordings')
+  .option('--search <words>', 'words of the title')
+  .action((options: { search?: string }) => withVault((client, screen) => listRecordings(client, screen, options.search)))
+
+program
+  .command('show')
+  .description('state, reason and timeline of a recording')
+  .argument('<recording>')
+  .action((id: string) => withVault((client, screen) => showRecording(client, screen, id)))
+
+program
+  .command('retry')
+  .description('try failed work of a recording again')
+  .argument('<recording>')
+  .action((id: string) => withVault((client, screen) => retryRecording(client, screen, id)))
+
+program
+  .command('link')
+  .description('make a signed link')
+  .argument('<recording>')
+  .option('--expires <time>', 'for example 7d, 12h (at most 30d)')
+  .option('--max-views <number>', 'how often it may be opened', wholeNumber)
+  .option('--download', 'allow downloading the original', false)
+  .action((recording: string, options: Parameters<typeof createLink>[3]) =>
+    withVault((client, screen) => createLink(client, screen, recording, options)),
+  )
+
+program
+  .command('links')
+  .description('links of a recording, with views')
+  .argument('<recording>')
+  .action((recording: string) => withVault((client, screen) => listLinks(client, screen, recording)))
+
+program
+  .command('revoke')
+  .description('end a link now')
+  .argument('<link>')
+  .action((link: string) => withVault((client, screen) => revokeLink(client, screen, link)))
+
+const nodes = program.command('nodes').description('storage nodes')
+nodes
+  .command('add')
+  .description('probe a store and add it')
+  .argument('<name>')
+  .requiredOption('--country <code>', 'two letters')
+  .requiredOption('--operator <name>', 'who runs it')
+  .option('--parent <name>', 'company that owns the operator; the operator itself without')
+  .requiredOption('--site <name>', 'data centre')
+  .option('--path <folder>', 'a folder as a node')
+  .option('--endpoint <url>', 'an S3 service')
+  .option('--region <name>')
+  .option('--bucket <name>')
+  .option('--prefix <text>', 'folder in the bucket, with / at the end')
+  .option('--access-key <id>')
+  .option('--secret-key-file <file>', 'else MOSAIK_SECRET_KEY')
+  .action((name: string, options: Parameters<typeof addNode>[3]) =>
+    withVault((client, screen) => addNode(client, screen, name, options, secretKeyFromEnvironment())),
+  )
+nodes
+  .command('ls')
+  .description('list nodes')
+  .action(() => withVault(listNodes))
+nodes
+  .command('probe')
+  .description('try again what a node can do')
+  .argument('<node>', 'id or name')
+  .action((node: string) => withVault((client, screen) => probeNode(client, screen, node)))
+
+program
+  .command('policy')
+  .description('scheme and placement rule of new recordings')
+  .option('--scheme <k,n,t>', 'for example 3,5,1')
+  .option('--placement <rule>', 'strict or none')
+  .action((options: Parameters<typeof setPolicy>[2]) => withVault((client, screen) => setPolicy(client, screen, options)))
+
+program
+  .command('recovery-key')
+  .description('show the recovery key, once, on the terminal')
+  .action(async () => {
+    const { config, screen } = surroundings()
+    await recoveryKey(config, screen)
+  })
+
+function exitCodeOf(error: unknown): number {
+  if (!isMosaikError(error)) return EXIT.failed
+  if (error.code === 'E_UNAUTHORIZED' || error.code === 'E_FORBIDDEN') return EXIT.unauthorized
+  if (error.code === 'E_SOURCE_HASH') return EXIT.verification
+  if (error.code === 'E_INPUT' || error.code === 'E_CONFIG') return EXIT.usage
+  return error.retry === 'never' ? EXIT.failed : EXIT.temporary
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage
+  } else {
+    const isJson = program.opts<GlobalOptions>().json === true
+    const data = isMosaikError(error) ? { error: { code: error.code, message: error.message } } : undefined
+    process.stderr.write(isJson && data ? `${JSON.stringify(data)}\n` : `mosaik: ${errorWords(error)}\n`)
+    process.exitCode = exitCodeOf(error)
+  }
+}

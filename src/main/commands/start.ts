@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, extname, join, resolve } from 'node:path'
+import { describeFile } from '../../adapters/file-source.ts'
+import type { Id } from '../../domain/ids.ts'
+import type { Config } from '../config.ts'
+import { makeSampleRecording } from '../sample.ts'
+import type { Screen } from '../screen.ts'
+import { startVault, type RunningVault } from '../start.ts'
+import { requestLink } from './links.ts'
+import { waitForRecording } from './wait.ts'
+
+export interface StartCommandOptions {
+  readonly askPassphrase: boolean
+  /** Deposits a sample on first use. */
+  readonly sample: boolean
+}
+
+/** `mosaik start [FILE…]`: the whole vault in one process; deposits the files (or, the first time, a sample), prints their links, serves until ^C. */
+export async function start(config: Config, screen: Screen, files: readonly string[], options: StartCommandOptions): Promise<void> {
+  const paths = files.map((file) => resolve(file))
+  for (const path of paths) await describeFile(path)
+  screen.say(`Mosaik keeps its data in ${config.data}`)
+  const running = await startVault(config, options, screen)
+  const ending = untilStopped()
+  try {
+    screen.say(`  Vault at ${running.publicUrl}, ffmpeg confined by ${running.vault.confinement}, kernel ${running.vault.kernelName}`)
+    if (paths.length > 0) {
+      for (const path of paths) await depositAndLink(running, screen, path)
+    } else if (options.sample && running.isNew) {
+      await depositSample(running, screen)
+    } else {
+      screen.say('  Deposit recordings with `npx mosaik deposit FILE`, list them with `npx mosaik ls`.')
+    }
+    screen.say('  Serving; stop with ^C. The next start finds everything again.')
+    const signal = await ending
+    screen.say(`\n  ${signal}: handing back running work …`)
+  } finally {
+    await running.close()
+  }
+  screen.say('  Stopped.')
+}
+
+/** Makes the sample outside the data folder, deposits it, and lets the vault delete it after the receipt. */
+export async function depositSample(running: RunningVault, screen: Screen): Promise<{ recording: Id; url: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'mosaik-sample-'))
+  try {
+    screen.say('  Making a sample meeting recording with ffmpeg (60 s, 1280x720) …')
+    const sample = await makeSampleRecording(join(folder, 'sample-meeting.mp4'))
+    return await depositAndLink(running, screen, sample.videoPath, { captionsPath: sample.captionsPath, title: 'Sample meeting' })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Deposits a local file, follows it to the end, prints a signed link. What goes wrong is said; the vault goes on. */
+async function depositAndLink(
+  running: RunningVault,
+  screen: Screen,
+  path: string,
+  extra: { readonly captionsPath?: string; readonly title?: string } = {},
+): Promise<{ recording: Id; url: string }> {
+  const { sizeBytes, modifiedAtMs } = await describeFile(path)
+  const { recording, created } = await running.vault.intake.deposit(running.organisation, {
+    info: {
+      title: extra.title ?? basename(path, extname(path)),
+      source: { kind: 'cli', externalId: `${path}:${sizeBytes}:${modifiedAtMs}` },
+      host: { id: 'local', name: null, email: null },
+      participants: [],
+      startedAtMs: modifiedAtMs,
+    },
+    original: { kind: 'file', path, sizeBytes, modifiedAtMs, deleteAfterReceipt: false },
+    captions:
+      extra.captionsPath === undefined
+        ? null
+        : { kind: 'file', path: extra.captionsPath, sizeBytes: 0, modifiedAtMs: 0, deleteAfterReceipt: false },
+  })
+  screen.say(`  ${created ? 'Deposited' : 'Already deposited:'} ${basename(path)} as ${recording}`)
+  await waitForRecording(running.client, screen, recording)
+  const link = await requestLink(running.client, recording, { download: false })
+  screen.say(`\n  Watch it: ${link.url}\n  (valid until ${link.expiresAt}; \`npx mosaik revoke ${link.id}\` ends it)\n`)
+  return { recording, url: link.url }
+}
+
+function untilStopped(): Promise<string> {
+  return new Promise((resolvePromise) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise(signal))
+  })
+}

@@ -1,0 +1,29 @@
+import type { Id } from '../domain/ids.ts'
+import { encodeRecoveryKey } from '../format/recovery-key.ts'
+import type { Keyring } from '../ports/keyring.ts'
+import type { Screen } from './screen.ts'
+import { nodePrimitives } from '../adapters/node-primitives.ts'
+import { showOnTerminal } from './terminal.ts'
+
+/**
+ * Shows the recovery key once, on a terminal only (never on standard output, which may be a pipe or a log), and destroys the keyring's copy when
+ * Enter was pressed. Without a terminal it stays sealed in the keyring, and the screen says how to see it.
+ */
+export async function offerRecoveryKey(
+  vault: { readonly keyring: Keyring },
+  organisation: Id,
+  screen: Screen,
+): Promise<'shown' | 'kept' | 'gone'> {
+  const seed = await vault.keyring.pendingRecoverySeed(organisation)
+  if (!seed) return 'gone'
+  const words = encodeRecoveryKey(seed, nodePrimitives.sha256)
+  const isShown = showOnTerminal(
+    `\n  Recovery key of this vault, shown only this once. Write it down and keep it off this machine:\n\n    ${words}\n\n  With it and the nodes everything can be restored, without this machine. Press Enter when you have it. `,
+  )
+  if (!isShown) {
+    screen.say('  The recovery key was not shown: no terminal. Run `npx mosaik recovery-key` on one, and keep the key elsewhere.')
+    return 'kept'
+  }
+  await vault.keyring.confirmRecoveryShown(organisation)
+  return 'shown'
+}
