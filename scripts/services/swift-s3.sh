@@ -29,7 +29,7 @@
 set -euo pipefail
 
 die() { echo "swift-s3.sh: $*" >&2; exit 1; }
-usage() { sed -n '3,31p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '3,/^$/p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 [ $# -ge 2 ] || usage
 CMD=$1

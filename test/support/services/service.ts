@@ -1,9 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { beforeAll, beforeEach } from 'vitest'
-import type { ServiceKind, ServiceOptions, Services, Starter } from './kinds.ts'
-import { reservePorts, runFolder, withLock } from './run-folder.ts'
-import { starters, type Instance } from './starters.ts'
+import type { ServiceKind, ServiceOptions, Services } from './kinds.ts'
+import { service } from './start-service.ts'
+import { starters } from './starters.ts'
 
 export type {
   S3Node,
@@ -14,27 +12,7 @@ export type {
   ServiceOptions,
   Services,
 } from './kinds.ts'
-
-/** True when the programs of that server are on this machine. */
-export function available(kind: ServiceKind): boolean {
-  return starters[kind].missing() === undefined
-}
-
-/**
- * Starts a real server, or attaches to the one that a test of this run has started. It lives until the run ends.
- * @throws when its programs are missing or it does not start
- */
-export async function service<K extends ServiceKind>(kind: K, options: ServiceOptions = {}): Promise<Services[K]> {
-  const starter: Starter<K> = starters[kind]
-  const missing = starter.missing()
-  if (missing !== undefined) throw new Error(`${kind} cannot be started: ${missing}`)
-  const run = runFolder()
-  const name = `${kind}-${options.instance ?? 'shared'}`
-  return withLock(run, name, async () => {
-    const { firstPort } = await instanceOf(run, name, kind)
-    return starter.start(join(run, name), firstPort, options)
-  })
-}
+export { available, service } from './start-service.ts'
 
 /** A service that a suite needs; `get` is for tests and hooks that run after the suite's `needs`. */
 export interface Needed<T> {
@@ -65,12 +43,4 @@ export function needs<K extends ServiceKind>(kind: K, options: ServiceOptions = 
       return started
     },
   }
-}
-
-async function instanceOf(run: string, name: string, kind: ServiceKind): Promise<Instance> {
-  const path = join(run, `${name}.json`)
-  if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')) as Instance
-  const instance: Instance = { kind, firstPort: await reservePorts() }
-  writeFileSync(path, JSON.stringify(instance))
-  return instance
 }
