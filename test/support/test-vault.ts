@@ -1,0 +1,183 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
+import { fileSource, releaseFile } from '../../src/adapters/file-source.ts'
+import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
+import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
+import { createNodeDriver } from '../../src/adapters/open-store.ts'
+import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-engine.ts'
+import { openSqliteCatalog } from '../../src/adapters/sql-catalog/open.ts'
+import type { Scheme } from '../../src/domain/dispersal.ts'
+import { toHex, type Id } from '../../src/domain/ids.ts'
+import type { PlacementRule } from '../../src/domain/placement.ts'
+import { issueReceipt } from '../../src/ledger/receipt.ts'
+import { createNodeOperations } from '../../src/main/nodes.ts'
+import { CatalogNodePool } from '../../src/main/node-pool.ts'
+import { createOrganisation, spreadCards } from '../../src/main/organisations.ts'
+import { queueTable } from '../../src/main/queues.ts'
+import { runWork } from '../../src/main/runner.ts'
+import { createIntake } from '../../src/pipeline/intake.ts'
+import type { MediaTool } from '../../src/ports/media.ts'
+import type { Log } from '../../src/ports/system.ts'
+import type { WorkRow } from '../../src/ports/catalog/recordings.ts'
+import { createVaultReader } from '../../src/retrieve/open-recording.ts'
+import { MosaikError } from '../../src/domain/errors.ts'
+
+/** Cheap argon2id for tests. */
+export const testKdfCost = { memoryKiB: 64, passes: 1, parallelism: 1 }
+
+export const silentLog: Log = { info: () => undefined, warn: () => undefined, error: () => undefined }
+
+export interface TestVaultOptions {
+  readonly scheme?: Scheme
+  readonly placementRule?: PlacementRule
+  readonly media?: MediaTool
+  /** Settings of the nodes; five folders without. */
+  readonly nodes?: readonly { readonly name: string; readonly settings: Record<string, unknown>; readonly operator?: string }[]
+  readonly log?: Log
+}
+
+/** A real vault in a temporary folder, without doors and queue: the test runs the work itself and sees each step. */
+export async function makeTestVault(options: TestVaultOptions = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'mosaik-test-'))
+  const clock = nodeClock
+  const random = nodeRandom()
+  const primitives = nodePrimitives
+  const log = options.log ?? silentLog
+  const catalog = openSqliteCatalog(join(folder, 'catalog.sqlite'), clock)
+  await catalog.migrate()
+  const keyring = await createFileKeyring(
+    { folder, passphrase: 'a passphrase of tests', clock, random, primitives, record: () => Promise.resolve() },
+    testKdfCost,
+  )
+  const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
+  const driver = createNodeDriver({ clock, random })
+  const pool = new CatalogNodePool({ installation: catalog.installation, installationId, atRest: keyring, driver, clock })
+  const engine = createWorkerEngine({ workers: 2 })
+  const common = {
+    catalog,
+    keyring,
+    pool,
+    engine,
+    clock,
+    random,
+    log,
+    installationId,
+    primitives,
+    atRest: keyring,
+    layout: catalog.layout,
+    recordings: catalog.recordings,
+    installation: catalog.installation,
+    links: catalog.links,
+    suite: 1 as const,
+  }
+  const organisation = await createOrganisation(common, {
+    name: 'test',
+    scheme: options.scheme ?? { k: 3, n: 5, t: 1 },
+    placementRule: options.placementRule ?? 'none',
+  })
+  const operations = createNodeOperations({
+    ...common,
+    driver,
+    spreadCards: (node) => spreadCards(common, node),
+    nodesChanged: () => undefined,
+  })
+  const given =
+    options.nodes ??
+    [1, 2, 3, 4, 5].map((number) => {
+      const path = join(folder, 'nodes', `folder-${number}`)
+      mkdirSync(path, { recursive: true })
+      return { name: `folder-${number}`, settings: { driver: 'directory', path } }
+    })
+  for (const { name, settings, ...owner } of given) {
+    const operator = 'operator' in owner && owner.operator !== undefined ? owner.operator : `operator of ${name}`
+    await operations.add({ name, settings, country: 'DE', operator, parent: operator, site: `site of ${operator}` })
+  }
+  const announced: Pick<WorkRow, 'id' | 'stage'>[] = []
+  const intake = createIntake({ ...common, announce: (work) => announced.push(work) })
+  const reader = createVaultReader(common)
+  const noMedia: MediaTool = {
+    confinement: 'none',
+    probe: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
+    rendition: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
+    poster: () => Promise.resolve(undefined),
+    captions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
+  }
+  const table = queueTable({
+    ...common,
+    reader,
+    media: options.media ?? noMedia,
+    sources: {
+      open: (input) => {
+        if (input.kind !== 'file') throw new Error('the test vault takes files')
+        return Promise.resolve(fileSource(input))
+      },
+      release: async (input) => {
+        if (input.kind === 'file') await releaseFile(input)
+      },
+    },
+    issueReceipt: async ({ scheme, ...facts }) => {
+      const { signing } = await keyring.publicKeys(facts.organisation)
+      return await issueReceipt({
+        facts: { ...facts, ...scheme, installation: installationId },
+        signing,
+        sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+        primitives,
+      })
+    },
+  })
+  const never = new AbortController().signal
+  return {
+    ...common,
+    folder,
+    driver,
+    organisation,
+    operations,
+    intake,
+    reader,
+    table,
+    announced,
+    nodeFolders: given.map(({ settings }) => String(settings['path'])),
+    /** Runs what is due, again and again, until nothing is (work that was put off is not waited for). */
+    async runDue(signal: AbortSignal = never): Promise<void> {
+      for (let due = await catalog.work.due(clock.nowMs(), 10); due.length > 0; due = await catalog.work.due(clock.nowMs(), 10)) {
+        for (const work of due) {
+          await runWork({ ...common, announce: () => undefined }, table[work.stage], work.id, signal)
+        }
+      }
+    },
+    async deposit(path: string, extra: { title?: string; sizeBytes: number; modifiedAtMs: number; sha256?: string; captionsPath?: string; externalId?: string }): Promise<Id> {
+      const { recording } = await intake.deposit(organisation, {
+        info: {
+          title: extra.title ?? 'a meeting',
+          source: { kind: 'test', externalId: extra.externalId ?? null },
+          host: { id: 'host-1', name: 'Ada', email: 'ada@example.org' },
+          participants: [{ name: 'Grace', email: null }],
+          startedAtMs: 1_700_000_000_000,
+        },
+        original: {
+          kind: 'file',
+          path,
+          sizeBytes: extra.sizeBytes,
+          modifiedAtMs: extra.modifiedAtMs,
+          deleteAfterReceipt: false,
+          ...(extra.sha256 === undefined ? {} : { sha256: extra.sha256 }),
+        },
+        captions:
+          extra.captionsPath === undefined
+            ? null
+            : { kind: 'file', path: extra.captionsPath, sizeBytes: 0, modifiedAtMs: 0, deleteAfterReceipt: false },
+      })
+      return recording
+    },
+    async close(): Promise<void> {
+      await engine.close()
+      await pool.close()
+      await catalog.close()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+export type TestVault = Awaited<ReturnType<typeof makeTestVault>>
