@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto'
+import type { Request, RequestHandler } from 'express'
+import { MosaikError } from '../../domain/errors.ts'
+import type { Id } from '../../domain/ids.ts'
+import type { Role } from '../../domain/roles.ts'
+import type { TokenCatalog } from '../../ports/catalog/access.ts'
+import type { Clock } from '../../ports/system.ts'
+import { RateLimited } from '../problem.ts'
+import { SlidingWindow, type RateLimit } from '../viewer/rate-limit.ts'
+
+/** Who asks, as the token says. */
+export interface Caller {
+  /** Id of the token, not the token. */
+  readonly token: Id
+  readonly name: string
+  readonly role: Role
+  readonly organisation: Id
+  /** Known to this token's holder and the catalog only: keys entity tags. */
+  readonly tokenSha256: Uint8Array
+}
+
+/** What authentication needs. */
+export interface AuthenticationOptions {
+  readonly tokens: Pick<TokenCatalog, 'tokenByHash'>
+  readonly clock: Clock
+  /** Requests of one token; of this process only. */
+  readonly rateLimit?: RateLimit | undefined
+}
+
+/** A client that polls several recordings four times a second stays below it. */
+export const API_RATE_LIMIT: RateLimit = { maxCount: 3_000, windowMs: 60_000 }
+
+const TOKEN_MAX_CHARACTERS = 512
+const bearerPattern = /^Bearer +([\x21-\x7e]+) *$/i
+const callers = new WeakMap<object, Caller>()
+
+/**
+ * Finds the caller by the bearer token's SHA-256, which is all that the catalog has. Every request costs one hash and one look-up,
+ * whatever it carried. No token, an unknown and a revoked one are the same 401.
+ */
+export function authenticate({ tokens, clock, rateLimit = API_RATE_LIMIT }: AuthenticationOptions): RequestHandler {
+  const requests = new SlidingWindow(rateLimit)
+  return async (request, _response, next) => {
+    const presented = bearerPattern.exec(request.headers.authorization ?? '')?.[1] ?? ''
+    const usable = presented !== '' && presented.length <= TOKEN_MAX_CHARACTERS
+    const hash = createHash('sha256')
+      .update(usable ? presented : '')
+      .digest()
+    const row = await tokens.tokenByHash(new Uint8Array(hash))
+    if (!usable || row === undefined || row.revokedAtMs !== null) {
+      throw new MosaikError('E_UNAUTHORIZED', 'send a valid token as "Authorization: Bearer …"')
+    }
+    const waitMs = requests.attempt(row.id, clock.monotonicMs())
+    if (waitMs > 0) throw new RateLimited(waitMs)
+    const { id: token, name, role, organisation, tokenSha256 } = row
+    callers.set(request, { token, name, role, organisation, tokenSha256 })
+    next()
+  }
+}
+
+/** The caller of a request that went through `authenticate`. @throws E_UNAUTHORIZED for one that did not */
+export function callerOf(request: Request): Caller {
+  const caller = callers.get(request)
+  if (caller === undefined) throw new MosaikError('E_UNAUTHORIZED', 'send a valid token as "Authorization: Bearer …"')
+  return caller
+}
+
+/** Lets only these roles pass. @throws E_FORBIDDEN saying which role is needed */
+export function allow(...roles: readonly Role[]): RequestHandler {
+  return (request, _response, next) => {
+    const { role } = callerOf(request)
+    if (!roles.includes(role)) {
+      throw new MosaikError('E_FORBIDDEN', `this needs a token of the role ${roles.join(' or ')}; yours is ${role}`)
+    }
+    next()
+  }
+}

@@ -1,0 +1,230 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ErrorCode } from '../../../src/domain/errors.ts'
+import type { z } from 'zod'
+import { createdLink, linkList } from '../../../src/http/api/links-schema.ts'
+import { nodeList, nodeReport as nodeReportSchema } from '../../../src/http/api/nodes-schema.ts'
+import { eventList, recordingDetail, recordingList, retryAnswer } from '../../../src/http/api/recordings-schema.ts'
+import { workList } from '../../../src/http/api/work-schema.ts'
+import { recordingView } from '../../../src/main/commands/wait.ts'
+import { apiStage, newId, nodeReport, original, type Call } from './api-stage.ts'
+
+type Stage = Awaited<ReturnType<typeof apiStage>>
+
+let stage: Stage
+let host: Call
+let operator: Call
+
+beforeAll(async () => {
+  stage = await apiStage()
+  host = await stage.caller('host', stage.first)
+  operator = await stage.caller('operator', stage.first)
+})
+afterAll(() => stage.close())
+
+async function fail(work: string, code: ErrorCode, message: string): Promise<void> {
+  const claimed = await stage.catalog.work.claim(work, stage.clock.nowMs(), 30_000)
+  if (!claimed) throw new Error('nothing to claim')
+  await stage.catalog.work.fail({ work, fence: claimed.fence }, stage.clock.nowMs(), { code, message }, null)
+}
+
+describe('the list', () => {
+  it('is paged newest first, searched and filtered', async () => {
+    const titles = ['Budget one', 'Budget two', 'Garden', 'Budget three', 'Budget four']
+    for (const title of titles) await stage.addRecording(stage.first, title, title === 'Garden' ? 'grace' : 'ada')
+    const seen: string[] = []
+    let next: string | null = ''
+    while (next !== null) {
+      const path: string = `/recordings?search=budget&limit=2${next === '' ? '' : `&cursor=${next}`}`
+      const page: z.infer<typeof recordingList> = recordingList.parse((await host('GET', path)).body)
+      seen.push(...page.recordings.map(({ title }) => title))
+      next = page.next
+    }
+    expect(seen).toEqual(['Budget four', 'Budget three', 'Budget two', 'Budget one'])
+    const grace = recordingList.parse((await host('GET', '/recordings?host=grace')).body)
+    expect(grace.recordings.map(({ title }) => title)).toEqual(['Garden'])
+    expect((await host('GET', '/recordings?state=ready')).body).toEqual({ recordings: [], next: null })
+  })
+
+  it.each([
+    ['colour=red', /no field "colour"/],
+    ['limit=0', /limit/],
+    ['limit=1000', /limit/],
+    ['state=gone', /state/],
+    ['cursor=bm9uc2Vuc2U', /cursor/],
+    ['search=a&search=b', /search/],
+  ])('refuses ?%s by name', async (query, words) => {
+    const answer = await host('GET', `/recordings?${query}`)
+    expect(answer).toMatchObject({ status: 400, body: { code: 'E_INPUT' } })
+    expect(answer.body['detail']).toMatch(words)
+  })
+})
+
+describe('a recording', () => {
+  it('shows its work and how far it has come, as the command line reads it', async () => {
+    const { id, work } = await stage.addRecording(stage.first)
+    const claimed = await stage.catalog.work.claim(work, stage.clock.nowMs(), 30_000)
+    const fence = { work, fence: claimed?.fence ?? 0 }
+    await stage.catalog.work.renew(fence, stage.clock.nowMs(), 30_000, { doneUnits: 25, totalUnits: 100 })
+    const { body } = await host('GET', `/recordings/${id}`)
+    expect(recordingDetail.parse(body)).toMatchObject({
+      ...{ id, state: 'received', storedAt: null, reason: null, progress: { store: 0.25, transcode: null } },
+      work: [{ id: work, stage: 'store', state: 'running', attemptsCount: 1, error: null }],
+    })
+    recordingView.parse(body)
+    await stage.catalog.recordings.update(
+      id,
+      { state: 'ready', storedAtMs: stage.clock.nowMs(), durationMs: 60_000 },
+      1,
+    )
+    expect(recordingDetail.parse((await host('GET', `/recordings/${id}`)).body)).toMatchObject({
+      ...{ state: 'ready', storedAt: new Date(stage.clock.nowMs()).toISOString(), durationMs: 60_000 },
+      progress: { store: 1, transcode: 1 },
+    })
+  })
+
+  it('has a timeline, and a receipt once there is one', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    await stage.catalog.recordings.addEvent(id, 1_000, 'stored', { fragments: 5 })
+    expect(eventList.parse((await host('GET', `/recordings/${id}/events`)).body)).toEqual({
+      events: [{ at: '1970-01-01T00:00:01.000Z', kind: 'stored', fields: { fragments: 5 } }],
+    })
+    expect((await host('GET', `/recordings/${id}/receipt`)).status).toBe(404)
+    const receipt = Uint8Array.of(1, 2, 3)
+    await stage.catalog.recordings.putReceipt(id, receipt, 1_000)
+    const answer = await host('GET', `/recordings/${id}/receipt`)
+    expect(answer).toMatchObject({ status: 200, bytes: Buffer.from(receipt) })
+    expect(answer.headers.get('content-type')).toBe('application/octet-stream')
+  })
+
+  it('is not deleted, and says why', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const answer = await host('DELETE', `/recordings/${id}`)
+    expect(answer).toMatchObject({ status: 409, body: { code: 'E_CONFLICT' } })
+    expect(answer.body['detail']).toMatch(/retention/)
+    expect((await host('GET', `/recordings/${id}`)).status).toBe(200)
+  })
+
+  it('gives its original, whole and in part', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const whole = await host('GET', `/recordings/${id}/original`)
+    expect(whole).toMatchObject({ status: 200, bytes: Buffer.from(original) })
+    expect(whole.headers.get('content-disposition')).toContain('Board meeting.mp4')
+    expect(whole.headers.get('cache-control')).toBe('no-store')
+    const part = await host('GET', `/recordings/${id}/original`, undefined, { range: 'bytes=100-199' })
+    expect(part).toMatchObject({ status: 206, bytes: Buffer.from(original.slice(100, 200)) })
+    expect(part.headers.get('content-range')).toBe(`bytes 100-199/${original.length}`)
+    expect((await host('GET', `/recordings/${id}/original`, undefined, { range: 'bytes=9000-' })).status).toBe(416)
+    expect((await host('HEAD', `/recordings/${id}/original`)).bytes).toHaveLength(0)
+  })
+})
+
+describe('another try', () => {
+  it('makes failed work due again and tells the queue', async () => {
+    const { id, work } = await stage.addRecording(stage.first)
+    expect(await host('POST', `/recordings/${id}/retry`, {})).toMatchObject({ status: 409 })
+    const reason = { code: 'E_SOURCE_UNREADABLE', message: '/in/secret-title.mp4: it may not be read' } as const
+    await fail(work, reason.code, reason.message)
+    await stage.catalog.recordings.update(id, { state: 'failed', reason }, stage.clock.nowMs())
+    const listed = workList.parse((await operator('GET', '/work')).body)
+    expect(listed.work.find((one) => one.id === work)).toMatchObject({
+      state: 'failed',
+      error: { code: 'E_SOURCE_UNREADABLE', message: null },
+    })
+    expect(JSON.stringify(listed)).not.toContain('secret-title')
+
+    const answer = await host('POST', `/recordings/${id}/retry`, {})
+    expect(answer.status).toBe(202)
+    expect(retryAnswer.parse(answer.body)).toEqual({ id, work: [{ id: work, stage: 'store' }] })
+    expect(stage.announced).toContainEqual({ id: work, stage: 'store' })
+    expect(await stage.catalog.work.get(work)).toMatchObject({ state: 'pending', error: null })
+    expect((await host('GET', `/recordings/${id}`)).body).toMatchObject({ state: 'received', reason: null })
+    expect((await host('GET', `/recordings/${id}/events`)).body).toMatchObject({ events: [{ kind: 'retry' }] })
+    expect((await host('POST', `/recordings/${id}/retry`)).status).toBe(409)
+  })
+
+  it('of a recording that was found unplayable says that nothing is left to try', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const transcode = { id: newId(), recording: id, stage: 'transcode', input: { kind: 'vault' }, runAtMs: 0 } as const
+    await stage.catalog.work.add(transcode)
+    const claimed = await stage.catalog.work.claim(transcode.id, stage.clock.nowMs(), 1_000)
+    await stage.catalog.work.finish({ work: transcode.id, fence: claimed?.fence ?? 0 }, stage.clock.nowMs())
+    await stage.catalog.recordings.update(id, { state: 'unplayable' }, stage.clock.nowMs())
+    const answer = await host('POST', `/recordings/${id}/retry`, {})
+    expect(answer.status).toBe(409)
+    expect(answer.body['detail']).toMatch(/original is safe/)
+    expect((await stage.catalog.recordings.get(id, undefined))?.state).toBe('unplayable')
+  })
+})
+
+describe('links', () => {
+  it('are made, listed and revoked', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const made = await host('POST', `/recordings/${id}/links`, { expiresIn: '12h', maxViews: 3, allowDownload: true })
+    expect(made.status).toBe(201)
+    const link = createdLink.parse(made.body)
+    expect(link.url).toMatch(/^https:\/\/vault\.example\/s#rv1\./)
+    expect(Date.parse(link.expiresAt)).toBe(stage.clock.nowMs() + 12 * 3_600_000)
+    const list = async () => linkList.parse((await host('GET', `/recordings/${id}/links`)).body).links
+    expect(await list()).toMatchObject([
+      { id: link.id, revokedAt: null, viewsCount: 0, maxViews: 3, allowDownload: true },
+    ])
+    stage.changed.length = 0
+    expect((await host('DELETE', `/links/${link.id}`)).status).toBe(204)
+    expect(stage.changed).toEqual([stage.first])
+    expect((await list())[0]?.revokedAt).not.toBeNull()
+    expect(stage.log.lines.join()).not.toContain(link.url.split('#')[1])
+  })
+
+  it.each([
+    [{ expiresIn: '31d' }, /at most 30 days/],
+    [{ expiresIn: 'soon' }, /expiresIn must be a time like 7d/],
+    [{ expiresIn: -5 }, /expiresIn/],
+    [{ maxViews: 0 }, /maxViews/],
+    [{ maxviews: 2 }, /no field "maxviews"/],
+    [[], /the body/],
+    ['{"expiresIn":', /not valid JSON/],
+  ])('refuse %j', async (body, words) => {
+    const { id } = await stage.addRecording(stage.first)
+    const answer = await host('POST', `/recordings/${id}/links`, body)
+    expect(answer).toMatchObject({ status: 400, body: { code: 'E_INPUT' } })
+    expect(answer.body['detail']).toMatch(words)
+  })
+
+  it('refuse forms and large bodies', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const path = `/recordings/${id}/links`
+    const form = await host('POST', path, 'maxViews=1', { 'content-type': 'application/x-www-form-urlencoded' })
+    expect(form).toMatchObject({ status: 400, body: { detail: expect.stringMatching(/application\/json/) as string } })
+    expect((await host('POST', path, { expiresIn: 'x'.repeat(70_000) })).status).toBe(413)
+  })
+})
+
+describe('nodes', () => {
+  const request = { name: 'south', country: 'AT', operator: 'South', parent: 'South', site: 'Graz' }
+
+  it('are listed, added, probed and set read-only', async () => {
+    expect(nodeList.parse((await operator('GET', '/nodes')).body).nodes).toEqual([nodeReport])
+    const settings = { driver: 'directory', path: '/srv/south' }
+    const added = await operator('POST', '/nodes', { ...request, settings })
+    expect(added.status).toBe(201)
+    expect(nodeReportSchema.parse(added.body).name).toBe('south')
+    expect(stage.asked).toContainEqual({ ...request, settings })
+    expect((await operator('POST', `/nodes/${newId()}/probe`, {})).status).toBe(404)
+    const changed = await operator('PATCH', `/nodes/${nodeReport.id}`, { state: 'read-only' })
+    expect(changed).toMatchObject({ status: 200, body: { state: 'read-only' } })
+    expect(await operator('PATCH', `/nodes/${nodeReport.id}`, { state: 'removed' })).toMatchObject({ status: 400 })
+    expect(await operator('PATCH', `/nodes/${newId()}`, { state: 'active' })).toMatchObject({ status: 404 })
+  })
+
+  it('never repeat a secret in an error', async () => {
+    const answer = await operator('POST', '/nodes', { ...request, secretAccessKey: 'hunter2', settings: 'hunter2' })
+    expect(answer.status).toBe(400)
+    expect(answer.body['detail']).toMatch(/no field "secretAccessKey"/)
+    expect(answer.bytes.toString()).not.toContain('hunter2')
+  })
+})
+
+it('a route that is not there is a 404', async () => {
+  expect(await host('GET', '/policies')).toMatchObject({ status: 404, body: { status: 404 } })
+  expect(await host('PUT', '/recordings')).toMatchObject({ status: 404 })
+})
