@@ -49,7 +49,7 @@ export const ladder: readonly Rung[] = [
 /** A rung needs a source this much smaller than the next larger rendition, or it is not worth its space. */
 const WORTHWHILE = 0.8
 /** Source pictures of up to this multiple of the rung's bits are copied; above, phones would stall. */
-const COPY_MAX_RATE = 2.4
+const COPY_MAX_RATE = 4
 /** No rendition is longer on one side than this many times the lines of its rung. */
 const MAX_ASPECT = 4
 const AUDIO_BITS_PER_SECOND = 128_000

@@ -78,18 +78,12 @@ export function scanArguments(url: string, limits: ToolLimits): string[] {
   return flat([...reading(limits), '-of', 'csv=p=0', '-show_entries', 'packet=pts_time,dts_time,duration_time', url])
 }
 
-/** ffprobe: which packets of one stream are key frames, in a few places of the file. */
-export function keyFrameArguments(
-  url: string,
-  limits: ToolLimits,
-  streamIndex: number,
-  places: readonly { readonly startMs: number; readonly lengthMs: number }[],
-): string[] {
-  const intervals = places.map(({ startMs, lengthMs }) => `${seconds(startMs)}%+${seconds(lengthMs)}`)
+/** ffprobe: stream, time, length and flags of the packets in one place of the file. */
+export function placeArguments(url: string, limits: ToolLimits, startMs: number, lengthMs: number): string[] {
   return flat([
     ...reading(limits),
-    ...['-select_streams', streamIndex, '-of', 'csv=p=0', '-show_entries', 'packet=pts_time,dts_time,flags'],
-    ...['-read_intervals', intervals.join(','), url],
+    ...['-of', 'csv=p=0', '-show_entries', 'packet=stream_index,pts_time,dts_time,duration_time,flags'],
+    ...['-read_intervals', `${seconds(startMs)}%+${seconds(lengthMs)}`, url],
   ])
 }
 
@@ -101,6 +95,8 @@ export function renditionArguments(url: string, limits: ToolLimits, plan: Rendit
     ...anonymous,
     ...['-max_muxing_queue_size', 4096],
     ...(plan.mode === 'copy' ? ['-c', 'copy'] : []),
+    // Sound from MPEG-TS carries its description in each packet; MP4 wants it once. Others pass through unchanged.
+    ...(plan.mode === 'copy' && plan.audioStream !== null ? ['-bsf:a', 'aac_adtstoasc'] : []),
     ...(plan.mode === 'encode' && hasVideo ? encodeVideo(plan, limits) : []),
     ...(plan.mode === 'encode' && plan.audioStream !== null ? encodeAudio(plan) : []),
     ...fragments(hasVideo),
@@ -115,14 +111,15 @@ function maps(streams: readonly (number | null)[]): Options {
 
 /**
  * H.264 that everything plays. Frames keep the times they have (recordings of calls have varying frame rates), at most
- * 60 a second; a key frame every four seconds and nowhere else, so that all renditions have the same segments.
+ * 60 a second; a key frame every four seconds and nowhere else, so that all renditions have the same segments. No
+ * B-frames: without an edit list they delay the first picture by two frames, which at one frame a second is long.
  */
 function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
   const size = `${String(plan.width)}:${String(plan.height)}`
   const kbit = (bitsPerSecond: number): string => `${String(Math.round(bitsPerSecond / 1000))}k`
   return [
     ...['-filter:v', `yadif=deint=interlaced,scale=${size}:flags=bicubic,setsar=1,format=yuv420p`],
-    ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23],
+    ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23, '-bf', 0],
     ...['-maxrate', kbit(plan.videoBitsPerSecond), '-bufsize', kbit(plan.videoBitsPerSecond * 2)],
     ...['-fps_mode', 'vfr', '-fpsmax', 60],
     ...['-force_key_frames', `expr:gte(t,n_forced*${String(SEGMENT_SECONDS)})`, '-sc_threshold', 0, '-g', 6000],

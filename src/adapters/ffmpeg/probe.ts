@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { isMosaikError, MosaikError } from '../../domain/errors.ts'
 import type { MediaInfo, MediaInput, MediaStream } from '../../ports/media.ts'
-import { keyFrameArguments, probeArguments, scanArguments } from './arguments.ts'
+import { probeArguments, scanArguments } from './arguments.ts'
 import { lookAtBeginning } from './look.ts'
 import { runForBytes, runTool } from './run.ts'
 import type { ToolHost } from './run.ts'
@@ -182,11 +182,11 @@ async function scanDuration(host: ToolHost, input: MediaInput, signal: AbortSign
     wallMs: SCAN_WALL_MS,
     outputBytes: SCAN_OUTPUT_BYTES,
   }
-  for await (const [pts, dts, duration] of lines(runTool(host, run, signal))) {
-    const start = finite(pts) ?? finite(dts)
+  for await (const [pts, dts, duration] of csvLines(runTool(host, run, signal))) {
+    const start = finiteNumber(pts) ?? finiteNumber(dts)
     if (start === undefined) continue
     first = Math.min(first, start)
-    last = Math.max(last, start + (finite(duration) ?? 0))
+    last = Math.max(last, start + (finiteNumber(duration) ?? 0))
   }
   const durationMs = Math.round((last - first) * 1000)
   if (!Number.isFinite(durationMs) || durationMs <= 0) {
@@ -195,13 +195,14 @@ async function scanDuration(host: ToolHost, input: MediaInput, signal: AbortSign
   return durationMs
 }
 
-function finite(text: string | undefined): number | undefined {
+/** A number that ffprobe printed, or `undefined` for what is none. */
+export function finiteNumber(text: string | undefined): number | undefined {
   const value = Number(text === '' ? undefined : text)
   return Number.isFinite(value) ? value : undefined
 }
 
 /** Lines of comma-separated values. */
-async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[], void, void> {
+export async function* csvLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[], void, void> {
   let rest = ''
   for await (const chunk of chunks) {
     const parts = (rest + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1')).split('\n')
@@ -209,46 +210,4 @@ async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[
     for (const line of parts) yield line.split(',')
   }
   if (rest !== '') yield rest.split(',')
-}
-
-/** Seeking jumps to key frames: further apart than this, a copy would be a poor thing to watch. */
-export const KEY_FRAME_MAX_MS = 20_000
-const SAMPLE_MS = 50_000
-
-/**
- * True when the key frames of a video stream lie close enough to copy it. Looks at up to three places of the file, not
- * at all of it: reading everything twice from the vault would cost more than a rare long segment does.
- */
-export async function hasFrequentKeyFrames(
-  host: ToolHost,
-  input: MediaInput,
-  info: MediaInfo,
-  streamIndex: number,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (info.durationMs <= KEY_FRAME_MAX_MS) return true
-  const places =
-    info.durationMs <= 4 * SAMPLE_MS
-      ? [{ startMs: 0, lengthMs: info.durationMs + 1000 }]
-      : [0, 0.4, 0.8].map((share) => ({ startMs: Math.round(info.durationMs * share), lengthMs: SAMPLE_MS }))
-  const run = {
-    program: 'ffprobe' as const,
-    argumentList: (url: string) => keyFrameArguments(url, host.limits, streamIndex, places),
-    input,
-    wallMs: PROBE_WALL_MS * 5,
-    outputBytes: SCAN_OUTPUT_BYTES,
-  }
-  let newestKeyMs: number | undefined
-  let previousMs: number | undefined
-  for await (const [pts, dts, flags] of lines(runTool(host, run, signal))) {
-    const seconds = finite(dts) ?? finite(pts)
-    if (seconds === undefined) continue
-    const ms = seconds * 1000
-    // A jump is the next place, which begins at the key frame before it.
-    const jumped = previousMs === undefined || Math.abs(ms - previousMs) > KEY_FRAME_MAX_MS
-    if (flags?.startsWith('K') === true || jumped || newestKeyMs === undefined) newestKeyMs = ms
-    if (ms - newestKeyMs > KEY_FRAME_MAX_MS) return false
-    previousMs = ms
-  }
-  return true
 }

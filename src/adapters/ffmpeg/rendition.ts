@@ -2,8 +2,8 @@ import { MosaikError } from '../../domain/errors.ts'
 import type { PlaybackIndex } from '../../domain/recording.ts'
 import type { MediaInfo, MediaInput, RenditionOutput, RenditionPlan } from '../../ports/media.ts'
 import { renditionArguments } from './arguments.ts'
+import { findCopyObstacle } from './copy-check.ts'
 import { FragmentIndexer } from './fmp4-index.ts'
-import { hasFrequentKeyFrames } from './probe.ts'
 import { runTool } from './run.ts'
 import type { ToolHost } from './run.ts'
 
@@ -14,8 +14,7 @@ const WALL_FACTOR = 20
 
 /**
  * Prepares one rendition; ffmpeg starts when its bytes are asked for, so a rendition that nobody reads leaves nothing
- * behind. A copy whose key frames lie too far apart is encoded instead: its bytes are on their way into the vault
- * when the index is known, so this has to be decided before.
+ * behind. A copy that would play badly is encoded instead.
  */
 export async function makeRendition(
   host: ToolHost,
@@ -64,9 +63,10 @@ async function chooseMode(
   plan: RenditionPlan,
   signal: AbortSignal,
 ): Promise<RenditionPlan> {
-  if (plan.mode === 'encode' || plan.videoStream === null) return plan
-  if (await hasFrequentKeyFrames(host, input, info, plan.videoStream, signal)) return plan
-  host.log.info('media.copy-becomes-encode', { rendition: plan.name, reason: 'key frames too far apart' })
+  if (plan.mode === 'encode') return plan
+  const reason = await findCopyObstacle(host, input, info, plan, signal)
+  if (reason === undefined) return plan
+  host.log.info('media.copy-becomes-encode', { rendition: plan.name, reason })
   return { ...plan, mode: 'encode' }
 }
 

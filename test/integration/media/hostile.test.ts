@@ -1,0 +1,253 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createFfmpegTool } from '../../../src/adapters/ffmpeg/tool.ts'
+import { endsEarly, planRenditions } from '../../../src/domain/media-plan.ts'
+import type { ErrorCode } from '../../../src/domain/errors.ts'
+import { isMosaikError, MosaikError } from '../../../src/domain/errors.ts'
+import type { MediaInfo, MediaTool } from '../../../src/ports/media.ts'
+import * as fixtures from '../../support/media-fixtures.ts'
+
+const { signal } = new AbortController()
+const host = fixtures.testHost()
+const tools: MediaTool[] = []
+let listener: Server
+let visits = 0
+let listenerUrl: string
+let canaryPath: string
+
+beforeAll(async () => {
+  listener = createServer((_, response) => {
+    visits++
+    response.end('#EXTM3U\n')
+  })
+  await new Promise<void>((resolve) => {
+    listener.listen(0, '127.0.0.1', resolve)
+  })
+  listenerUrl = `http://127.0.0.1:${String((listener.address() as AddressInfo).port)}`
+  canaryPath = await fixtures.mediaFixture('faststart.mp4')
+  for (const confinement of ['auto', 'loopback'] as const) tools.push(await createFfmpegTool({ ...host, confinement }))
+})
+afterAll(async () => {
+  listener.close()
+  await fixtures.removeMediaFixtures()
+})
+
+/** A text that names other files and addresses, for each confinement; the file's name lies about it. */
+const decoys: Record<string, () => string> = {
+  hls: () =>
+    `#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXTINF:8,\n${listenerUrl}/a.ts\n#EXTINF:8,\nfile://${canaryPath}\n#EXT-X-ENDLIST\n`,
+  concat: () => `ffconcat version 1.0\nfile '${canaryPath}'\nfile '${listenerUrl}/b.mp4'\n`,
+  sdp: () =>
+    'v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n',
+  dash: () =>
+    `<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT8S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>${listenerUrl}/c.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>\n`,
+}
+const words: Record<string, RegExp> = {
+  hls: /playlist \(HLS\)/,
+  concat: /concat/,
+  sdp: /SDP/,
+  dash: /DASH/,
+}
+/** What a caller would have to believe of the file to transcode it in spite of its probe. */
+const believed: MediaInfo = {
+  format: 'mov,mp4,m4a,3gp,3g2,mj2',
+  durationMs: 8000,
+  streams: [
+    {
+      ...{ index: 0, type: 'video', codec: 'vp9', profile: null, language: null, width: 640, height: 360 },
+      ...{ pixelFormat: 'yuv420p', bitsPerSecond: null, rotationDegrees: 0 },
+    },
+  ],
+}
+
+async function failure(run: Promise<unknown>): Promise<MosaikError> {
+  try {
+    await run
+  } catch (error) {
+    if (isMosaikError(error)) return error
+    throw error
+  }
+  throw new Error('it did not fail')
+}
+
+async function renderAll(tool: MediaTool, path: string, info: MediaInfo): Promise<number> {
+  const input = await fixtures.fileInput(path)
+  let bytes = 0
+  for (const plan of planRenditions(info)) {
+    const output = await tool.rendition(input, info, plan, () => undefined, signal)
+    for await (const chunk of output.bytes) bytes += chunk.byteLength
+  }
+  return bytes
+}
+
+describe('files that name other files', () => {
+  for (const [name, text] of Object.entries(decoys)) {
+    for (const suffix of ['mp4', 'bin']) {
+      test(`${name} named .${suffix}: nothing is read`, async () => {
+        const path = await fixtures.textFixture(`${name}.${suffix}`, text())
+        for (const tool of tools) {
+          const input = await fixtures.fileInput(path)
+          const refused = await failure(tool.probe(input, signal))
+          expect(refused.code).toBe('E_MEDIA_UNREADABLE')
+          expect(refused.message).toMatch(words[name] ?? /./)
+          expect(await failure(renderAll(tool, path, believed))).toMatchObject({ code: 'E_MEDIA_UNREADABLE' })
+          await failure(tool.poster(input, believed, signal))
+          await failure(tool.captions(input, 0, signal))
+        }
+        expect(visits).toBe(0)
+      })
+    }
+  }
+})
+
+describe('broken files', () => {
+  const broken: Record<string, { make: () => Promise<string>; code: ErrorCode; says: RegExp }> = {
+    'no bytes': { make: () => fixtures.textFixture('zero.mp4', ''), code: 'E_MEDIA_UNREADABLE', says: /empty/ },
+    'one byte': {
+      make: () => fixtures.textFixture('one.mp4', '\x01'),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /broken|not media/,
+    },
+    'cut off before its index': {
+      make: () => fixtures.truncatedFixture('index-at-end.mp4', 0.7),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /ends early/,
+    },
+    text: {
+      make: () => fixtures.textFixture('text.mp4', 'Grüße\n'.repeat(500)),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /text, not media/,
+    },
+    'a web page': {
+      make: () => fixtures.textFixture('page.mp4', '<!DOCTYPE html><html><body>Sign in</body></html>'),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /web page/,
+    },
+    zeros: {
+      make: () => fixtures.once('zeros.mkv', (path) => writeFile(path, new Uint8Array(100_000))),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /zeros/,
+    },
+    'noise behind a beginning of MP4': {
+      make: () =>
+        fixtures.once('noise.mp4', async (path) => {
+          const bytes = await readFile(await fixtures.mediaFixture('index-at-end.mp4'))
+          for (let i = 64, x = 1; i < bytes.length; i++) bytes[i] = (x = (x * 1103515245 + 12345) & 0x7fffffff) >> 16
+          await writeFile(path, bytes)
+        }),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /cannot be used/,
+    },
+    'a picture 17000 wide': {
+      make: () => fixtures.mediaFixture('absurd-width.mov'),
+      code: 'E_MEDIA_LIMIT',
+      says: /too large: 17000x64/,
+    },
+    'longer than two days': {
+      make: () => fixtures.mediaFixture('endless.mkv'),
+      code: 'E_MEDIA_LIMIT',
+      says: /48 hours/,
+    },
+    'only captions': {
+      make: () =>
+        fixtures.once('only-captions.mkv', async (path) => {
+          await fixtures.ffmpeg(
+            '-i',
+            await fixtures.captionedFixture('captions.mkv'),
+            '-map',
+            '0:s',
+            '-c',
+            'copy',
+            path,
+          )
+        }),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /neither picture nor sound/,
+    },
+  }
+  for (const [name, { make, code, says }] of Object.entries(broken)) {
+    test(name, async () => {
+      const input = await fixtures.fileInput(await make())
+      for (const tool of tools) {
+        const error = await failure(tool.probe(input, signal))
+        expect(error).toMatchObject({ code })
+        expect(error.message).toMatch(says)
+        expect(JSON.stringify(error.fields)).not.toMatch(/http|127\.0|[0-9a-f]{32}/)
+      }
+    })
+  }
+
+  test('cut off, with its index in front: what is there plays, and the reason is known', async () => {
+    const path = await fixtures.truncatedFixture('faststart.mp4', 0.5)
+    const [tool] = tools
+    if (tool === undefined) throw new Error('no tool')
+    const input = await fixtures.fileInput(path)
+    const info = await tool.probe(input, signal)
+    const [plan] = planRenditions(info)
+    if (plan === undefined) throw new Error('no plan')
+    for (const mode of ['copy', 'encode'] as const) {
+      const output = await tool.rendition(input, info, { ...plan, mode }, () => undefined, signal)
+      const chunks: Uint8Array[] = []
+      for await (const chunk of output.bytes) chunks.push(chunk)
+      expect(endsEarly(info, output.index())).toMatch(/ends early: [345] of 8 seconds/)
+      const played = await fixtures.playAsHls(`cut-${mode}`, Buffer.concat(chunks), output.index())
+      expect(played.frames).toBeGreaterThan(60)
+    }
+  })
+
+  test('damaged in the middle: no crash, and what comes out plays', async () => {
+    const path = await fixtures.once('damaged.mkv', async (out) => {
+      const bytes = await readFile(await fixtures.mediaFixture('h264.mkv'))
+      bytes.fill(0xa5, bytes.length >> 1, (bytes.length >> 1) + 20_000)
+      await writeFile(out, bytes)
+    })
+    for (const tool of tools) {
+      const info = await tool.probe(await fixtures.fileInput(path), signal)
+      expect(await renderAll(tool, path, info)).toBeGreaterThan(10_000)
+    }
+  })
+})
+
+describe('the vault cannot be read', () => {
+  test('its own error comes out, not one about the file, and not a short rendition', async () => {
+    const path = await fixtures.mediaFixture('faststart.mp4')
+    const file = await fixtures.fileInput(path)
+    const lost = new MosaikError('E_SHARES_TOO_FEW', 'three of five nodes are away')
+    const failing = {
+      sizeBytes: file.sizeBytes,
+      async *read(start: number, end: number, stop: AbortSignal) {
+        let at = start
+        for await (const chunk of file.read(start, end, stop)) {
+          if (at + chunk.byteLength > file.sizeBytes / 2) throw lost
+          at += chunk.byteLength
+          yield chunk
+        }
+      },
+    }
+    for (const tool of tools) {
+      const info = await tool.probe(file, signal)
+      for (const mode of ['copy', 'encode'] as const) {
+        const [plan] = planRenditions(info)
+        if (plan === undefined) throw new Error('no plan')
+        const error = await failure(
+          (async () => {
+            const output = await tool.rendition(failing, info, { ...plan, mode }, () => undefined, signal)
+            for await (const chunk of output.bytes) void chunk
+          })(),
+        )
+        expect(error).toBe(lost)
+      }
+    }
+  })
+})
+
+test('what is missing is named', async () => {
+  const folder = join(await fixtures.fixtureFolder(), 'nothing-here')
+  const error = await failure(createFfmpegTool({ ...host, searchPath: folder }))
+  expect(error.code).toBe('E_SETUP')
+  expect(error.message).toMatch(/install the package ffmpeg/)
+})

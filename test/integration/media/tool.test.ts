@@ -1,0 +1,221 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createFfmpegTool } from '../../../src/adapters/ffmpeg/tool.ts'
+import { endsEarly, planRenditions } from '../../../src/domain/media-plan.ts'
+import type { PlaybackIndex } from '../../../src/domain/recording.ts'
+import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../../../src/ports/media.ts'
+import * as fixtures from '../../support/media-fixtures.ts'
+import type { FixtureName } from '../../support/media-fixtures.ts'
+
+const DURATION_MS = fixtures.FIXTURE_SECONDS * 1000
+const { signal } = new AbortController()
+let tool: MediaTool
+const host = fixtures.testHost()
+
+beforeAll(async () => {
+  tool = await createFfmpegTool(host)
+})
+afterAll(fixtures.removeMediaFixtures)
+
+async function render(
+  input: MediaInput,
+  info: MediaInfo,
+  plan: RenditionPlan,
+): Promise<{ bytes: Buffer; index: PlaybackIndex; progress: number[] }> {
+  const progress: number[] = []
+  const output = await tool.rendition(input, info, plan, (doneMs) => progress.push(doneMs), signal)
+  const chunks: Uint8Array[] = []
+  for await (const chunk of output.bytes) chunks.push(chunk)
+  return { bytes: Buffer.concat(chunks), index: output.index(), progress }
+}
+
+interface Expected {
+  /** name, mode and size of each rendition. */
+  readonly renditions: readonly string[]
+  readonly frames?: number
+  readonly durationMs?: number
+}
+
+async function checkPlays(path: string, expected: Expected): Promise<void> {
+  const input = await fixtures.fileInput(path)
+  const info = await tool.probe(input, signal)
+  const durationMs = expected.durationMs ?? DURATION_MS
+  expect(info.durationMs).toBeGreaterThan(durationMs - 300)
+  expect(info.durationMs).toBeLessThan(durationMs + 300)
+  const plans = planRenditions(info)
+  expect(plans.map((plan) => `${plan.name} ${plan.mode} ${String(plan.width)}x${String(plan.height)}`)).toEqual(
+    expected.renditions,
+  )
+  for (const plan of plans) {
+    const { bytes, index, progress } = await render(input, info, plan)
+    const last = index.segments.at(-1) ?? [0, 0, 0]
+    expect(last[0] + last[1], 'the index reaches to the end').toBe(bytes.byteLength)
+    expect(index.segments[0]?.[0], 'and begins after the initialisation section').toBe(index.initBytes)
+    expect([index.width, index.height]).toEqual([plan.width, plan.height])
+    expect(Math.abs(index.durationMs - durationMs)).toBeLessThan(500)
+    expect(endsEarly(info, index)).toBeUndefined()
+    expect(progress.at(-1)).toBeGreaterThan(durationMs * 0.9)
+    expect(index.bandwidthBitsPerSecond).toBeGreaterThan(10_000)
+    const summed = index.segments.reduce((sum, [, , duration]) => sum + duration, 0)
+    expect(Math.abs(summed / 1000 - index.durationMs)).toBeLessThan(5)
+
+    const played = await fixtures.playAsHls(plan.name, bytes, index)
+    if (plan.videoStream !== null) {
+      expect(index.codecs).toMatch(/^avc1\.[0-9a-f]{6}(,mp4a\.40\.2)?$/)
+      expect(Math.abs(played.pictureMs - durationMs), 'pictures to the end').toBeLessThan(600)
+      expect(played.contrast, 'not one colour').toBeGreaterThan(40)
+      expect(played.firstPictureMs, 'begins at about zero').toBeLessThan(150)
+      if (expected.frames !== undefined) expect(Math.abs(played.frames - expected.frames)).toBeLessThanOrEqual(2)
+    }
+    if (plan.audioStream !== null) expect(Math.abs(played.soundMs - durationMs)).toBeLessThan(400)
+  }
+}
+
+const whole: Record<
+  Exclude<FixtureName, 'absurd-width.mov' | 'endless.mkv' | 'black-beginning.mp4' | 'rare-key-frames.mp4'>,
+  Expected
+> = {
+  'index-at-end.mp4': { renditions: ['720p copy 1280x720', '360p encode 640x360'], frames: 200 },
+  'late-sound.mp4': { renditions: ['360p copy 640x360'], frames: 80 },
+  'faststart.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
+  'fragmented.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
+  'full-hd.mp4': { renditions: ['720p encode 1280x720', '360p encode 640x360'], frames: 80 },
+  'h264.mkv': { renditions: ['480p copy 854x480', '360p encode 640x360'], frames: 200 },
+  'vp9.webm': { renditions: ['360p encode 640x360'], frames: 200 },
+  'vp8.webm': { renditions: ['360p encode 640x360'], frames: 200 },
+  'odd.webm': { renditions: ['360p encode 640x360'], frames: 200 },
+  'small.mp4': { renditions: ['238p encode 318x238'], frames: 200 },
+  'varying-rate.mkv': { renditions: ['360p copy 640x360'], frames: 132 },
+  'sound.m4a': { renditions: ['audio copy 0x0'] },
+  'sound.ogg': { renditions: ['audio encode 0x0'] },
+  'sound.mp3': { renditions: ['audio encode 0x0'] },
+  'sound.wav': { renditions: ['audio encode 0x0'] },
+  'silent.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
+  'two-sounds.mkv': { renditions: ['360p copy 640x360'], frames: 200 },
+  'ten-bit.mp4': { renditions: ['360p encode 640x360'], frames: 200 },
+  'hevc.mp4': { renditions: ['360p encode 640x360'], frames: 80 },
+  'flash.flv': { renditions: ['360p copy 640x360'], frames: 200 },
+  'old.avi': { renditions: ['480p encode 640x480', '360p encode 480x360'], frames: 200 },
+  'stream.ts': { renditions: ['720p copy 1280x720', '360p encode 640x360'], frames: 200 },
+  'windows.wmv': { renditions: ['360p encode 640x360'], frames: 200 },
+  'wide-pixels.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
+}
+
+describe('what meeting systems make', () => {
+  for (const [name, expected] of Object.entries(whole)) {
+    test(name, async () => {
+      await checkPlays(await fixtures.mediaFixture(name as FixtureName), expected)
+    })
+  }
+
+  test('sound that begins late stays with the picture, with silence before it', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('late-sound.mp4'))
+    const info = await tool.probe(input, signal)
+    const [plan] = planRenditions(info)
+    if (plan === undefined) throw new Error('no plan')
+    const { bytes, index } = await render(input, info, plan)
+    const played = await fixtures.playAsHls('late', bytes, index)
+    expect(Math.abs(played.soundFromMs - played.firstPictureMs - 3000)).toBeLessThan(60)
+    expect(host.logged.some(({ fields }) => JSON.stringify(fields).includes('sound begins late'))).toBe(true)
+  })
+
+  test('a picture to be turned', async () => {
+    await checkPlays(await fixtures.rotatedFixture(), { renditions: ['360p encode 360x640'], frames: 200 })
+  })
+
+  test('varying frame rate, encoded: no frame is doubled', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('varying-rate.mkv'))
+    const info = await tool.probe(input, signal)
+    const [plan] = planRenditions(info)
+    if (plan === undefined) throw new Error('no plan')
+    const { bytes, index } = await render(input, info, { ...plan, mode: 'encode' })
+    const played = await fixtures.playAsHls('varying', bytes, index)
+    expect(Math.abs(played.frames - 132)).toBeLessThanOrEqual(2)
+    expect(Math.abs(played.pictureMs - DURATION_MS)).toBeLessThan(600)
+  })
+
+  test('no length in the file: it is counted', async () => {
+    await checkPlays(await fixtures.liveFixture(), {
+      renditions: ['480p copy 854x480', '360p encode 640x360'],
+      frames: 200,
+    })
+  })
+
+  test('of two sounds the one marked as default', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('two-sounds.mkv'))
+    expect(planRenditions(await tool.probe(input, signal))[0]?.audioStream).toBe(2)
+  })
+
+  test('key frames too far apart: a copy becomes an encoding', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('rare-key-frames.mp4'))
+    const info = await tool.probe(input, signal)
+    const [plan] = planRenditions(info)
+    if (plan === undefined) throw new Error('no plan')
+    expect(plan.mode).toBe('copy')
+    const { index } = await render(input, info, plan)
+    expect(index.segments.length).toBeGreaterThan(10)
+    expect(host.logged.some(({ event }) => event === 'media.copy-becomes-encode')).toBe(true)
+  })
+
+  test('nothing of the original’s titles or of this machine is in a rendition', async () => {
+    const path = await fixtures.once('titled.mp4', async (out) => {
+      const titled = ['-metadata', 'title=CANARY-TITLE', '-metadata:s:v', 'handler_name=CANARY-TRACK']
+      await fixtures.ffmpeg('-i', await fixtures.mediaFixture('faststart.mp4'), '-c', 'copy', ...titled, out)
+    })
+    const input = await fixtures.fileInput(path)
+    const info = await tool.probe(input, signal)
+    expect(JSON.stringify(info)).not.toContain('CANARY')
+    for (const mode of ['copy', 'encode'] as const) {
+      const plan = planRenditions(info)[0]
+      if (plan === undefined) throw new Error('no plan')
+      const first = await render(input, info, { ...plan, mode })
+      expect(first.bytes.includes('CANARY')).toBe(false)
+      expect((await render(input, info, { ...plan, mode })).bytes.equals(first.bytes), 'the same twice').toBe(true)
+    }
+  })
+})
+
+describe('posters and captions', () => {
+  test('a poster is a JPEG of at most 1280', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('full-hd.mp4'))
+    const jpeg = await tool.poster(input, await tool.probe(input, signal), signal)
+    expect(Buffer.from(jpeg ?? []).subarray(0, 3)).toEqual(Buffer.from([0xff, 0xd8, 0xff]))
+    expect(await lookAt(jpeg)).toMatchObject({ size: '1280x720' })
+  })
+
+  test('it is not black when a later picture is not', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('black-beginning.mp4'))
+    const jpeg = await tool.poster(input, await tool.probe(input, signal), signal)
+    expect((await lookAt(jpeg)).brightness).toBeGreaterThan(40)
+  })
+
+  test('none without a picture', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('sound.mp3'))
+    expect(await tool.poster(input, await tool.probe(input, signal), signal)).toBeUndefined()
+  })
+
+  for (const name of ['captions.mkv', 'captions.mp4'] as const) {
+    test(`text track of ${name}`, async () => {
+      const input = await fixtures.fileInput(await fixtures.captionedFixture(name))
+      const info = await tool.probe(input, signal)
+      const track = info.streams.find(({ type }) => type === 'text')
+      const vtt = Buffer.from(await tool.captions(input, track?.index ?? -1, signal)).toString()
+      // ffmpeg moves everything by the priming of AAC when it makes the MKV.
+      expect(vtt.replaceAll(/\.021(?= -->|\n)/g, '.000').replace('06.521', '06.500')).toBe(
+        'WEBVTT\n\n00:00:01.000 --> 00:00:03.000\nGrüße aus dem <i>Tresor</i>\n\n' +
+          '00:00:04.000 --> 00:00:06.500\nzwei &amp; drei\n',
+      )
+    })
+  }
+})
+
+async function lookAt(jpeg: Uint8Array | undefined): Promise<{ size: string; brightness: number }> {
+  const { writeFile } = await import('node:fs/promises')
+  const path = await fixtures.once(`poster-${String(jpeg?.byteLength)}.jpg`, (out) => writeFile(out, jpeg ?? ''))
+  const gray = await fixtures.ffmpegOutput('-i', path, '-vf', 'scale=16:16,format=gray', '-f', 'rawvideo', 'pipe:1')
+  const header = Buffer.from(jpeg ?? [])
+  const start = header.indexOf(Buffer.from([0xff, 0xc0]))
+  return {
+    size: `${String(header.readUInt16BE(start + 7))}x${String(header.readUInt16BE(start + 5))}`,
+    brightness: gray.reduce((sum, value) => sum + value, 0) / gray.byteLength,
+  }
+}
