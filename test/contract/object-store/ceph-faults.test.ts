@@ -8,7 +8,7 @@ import { errorOf, never, world } from './world.ts'
 
 describe('Ceph RGW, failing', () => {
   const ceph = needs('ceph', { nodes: 1, instance: 'faults' })
-  s3Faults(() => ceph.get().nodes[0] as S3Node)
+  ceph.define(() => s3Faults(() => ceph.get().nodes[0] as S3Node))
 })
 
 describe('probe of Ceph RGW', () => {

@@ -6,8 +6,10 @@ import { objectStoreContract } from './suite.ts'
 
 describe('Ceph RGW', () => {
   const ceph = needs('ceph', { nodes: 2 })
-  objectStoreContract({
-    manyKeys: 1030,
-    open: async () => openBucket(await createBucket(ceph.get().nodes[0] as S3Node, { prefix: 'vault/one/' })),
-  })
+  ceph.define(() =>
+    objectStoreContract({
+      manyKeys: 1030,
+      open: async () => openBucket(await createBucket(ceph.get().nodes[0] as S3Node, { prefix: 'vault/one/' })),
+    }),
+  )
 })

@@ -8,7 +8,7 @@ import { errorOf, never, world } from './world.ts'
 
 describe('OpenStack Swift, failing', () => {
   const swift = needs('swift', { nodes: 1, instance: 'faults' })
-  s3Faults(() => swift.get().nodes[0] as S3Node)
+  swift.define(() => s3Faults(() => swift.get().nodes[0] as S3Node))
 })
 
 describe('probe of OpenStack Swift', () => {

@@ -6,8 +6,10 @@ import { objectStoreContract } from './suite.ts'
 
 describe('OpenStack Swift', () => {
   const swift = needs('swift')
-  objectStoreContract({
-    manyKeys: 40,
-    open: async () => openBucket(await createBucket(swift.get().nodes[0] as S3Node)),
-  })
+  swift.define(() =>
+    objectStoreContract({
+      manyKeys: 40,
+      open: async () => openBucket(await createBucket(swift.get().nodes[0] as S3Node)),
+    }),
+  )
 })

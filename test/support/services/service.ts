@@ -1,4 +1,4 @@
-import { beforeAll, beforeEach } from 'vitest'
+import { beforeAll, beforeEach, it } from 'vitest'
 import type { ServiceKind, ServiceOptions, Services } from './kinds.ts'
 import { service } from './start-service.ts'
 import { starters } from './starters.ts'
@@ -19,6 +19,11 @@ export interface Needed<T> {
   readonly available: boolean
   /** @throws when the service was not started */
   get(): T
+  /**
+   * Defines tests whose hooks use the service. Where it is missing, one test stands for them, and is skipped with the
+   * reason (or fails, in CI).
+   */
+  define(tests: () => void): void
 }
 
 /**
@@ -41,6 +46,10 @@ export function needs<K extends ServiceKind>(kind: K, options: ServiceOptions = 
     get: () => {
       if (started === undefined) throw new Error(`${kind} was not started`)
       return started
+    },
+    define: (tests) => {
+      if (missing === undefined) tests()
+      else it(`with ${kind}`, () => {})
     },
   }
 }
