@@ -46,13 +46,15 @@ const loadPolicy = (firstByteMs: number, wholeMs: number) => ({
 })
 
 /**
- * Half a minute ahead: a store may stall without the viewer noticing, and not too much is fetched that nobody looks at; a minute
+ * Half a minute ahead, however small the film (maxBufferSize 0): a store may stall without the viewer noticing, and little is fetched
+ * that nobody looks at; a minute
  * behind, for going back at once. No worker: fragmented MP4 needs no remuxing, and the page's policy allows no blob scripts.
  */
 const config: Partial<HlsConfig> = {
   enableWorker: false,
   maxBufferLength: 30,
   maxMaxBufferLength: 60,
+  maxBufferSize: 0,
   backBufferLength: 60,
   abrEwmaDefaultEstimate: 4_000_000,
   capLevelToPlayerSize: true,
@@ -130,11 +132,11 @@ function startHls(video: HTMLVideoElement, master: string, startSeconds: number,
       return hls.currentLevel
     },
     get chosen() {
-      return hls.autoLevelEnabled ? -1 : hls.loadLevel
+      return hls.manualLevel
     },
     set chosen(index) {
-      // what was chosen is to be seen now, not after the buffer has run out
-      hls.currentLevel = index
+      // from the next segment on: what is buffered of the other quality goes, and the picture never stops
+      hls.nextLevel = index
       events.qualities()
     },
     carriesCaptions: false,

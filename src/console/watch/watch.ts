@@ -52,8 +52,10 @@ function say(words: string): void {
   element('status', HTMLParagraphElement).textContent = words
 }
 
+/** The heading below the stage; while there is no recording it is for screen readers only. */
 function heading(title: string, meta: string): void {
   element('title', HTMLHeadingElement).textContent = title
+  element('title', HTMLHeadingElement).classList.toggle('unseen', meta === '')
   element('meta', HTMLParagraphElement).textContent = meta
 }
 

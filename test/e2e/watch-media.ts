@@ -1,0 +1,106 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { PlaybackIndex } from '../../src/domain/recording.ts'
+import type { AssetSource } from '../integration/viewer/memory-vault.ts'
+
+const run = promisify(execFile)
+
+/** Colours of the corner that tells the time: one for ten seconds, as `#rrggbb` and as a person names them. */
+export const TIME_COLOURS = [
+  { name: 'red', rgb: [220, 30, 30] },
+  { name: 'green', rgb: [30, 180, 30] },
+  { name: 'blue', rgb: [30, 30, 220] },
+  { name: 'yellow', rgb: [220, 220, 30] },
+  { name: 'magenta', rgb: [220, 30, 220] },
+  { name: 'cyan', rgb: [30, 220, 220] },
+] as const
+export const FILM_SECONDS = 60
+
+/**
+ * A film of one minute in two sizes with sound, whose upper left corner has another colour every ten seconds and whose rest moves; with
+ * poster and captions in two languages.
+ */
+export async function makeFilm(): Promise<AssetSource[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'mosaik-watch-'))
+  try {
+    const corner = TIME_COLOURS.map(({ rgb }, index) => {
+      const hex = rgb.map((value) => value.toString(16).padStart(2, '0')).join('')
+      const during = `between(t\\,${index * 10}\\,${index * 10 + 9.999})`
+      return `drawbox=x=0:y=0:w=iw/4:h=ih/4:color=0x${hex}:t=fill:enable='${during}'`
+    }).join(',')
+    const original = join(folder, 'original.mp4')
+    await ffmpeg(
+      ...['-f', 'lavfi', '-i', `testsrc2=s=1280x720:r=25:d=${FILM_SECONDS}`],
+      ...['-f', 'lavfi', '-i', `sine=f=330:d=${FILM_SECONDS}`],
+      ...['-vf', corner, '-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '30', '-pix_fmt', 'yuv420p', '-g', '50'],
+      ...['-c:a', 'aac', '-b:a', '64k', '-shortest', original],
+    )
+    const poster = join(folder, 'poster.jpg')
+    await ffmpeg('-ss', '3', '-i', original, '-frames:v', '1', '-q:v', '4', poster)
+    const big = await rendition(folder, original, '720p', 1280, 720, ['-c', 'copy'])
+    const small = await rendition(folder, original, '360p', 640, 360, [
+      ...['-vf', 'scale=640:360', '-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '30', '-g', '50', '-c:a', 'copy'],
+    ])
+    return [
+      { kind: 'original', name: 'Wochenrunde März.mp4', mediaType: 'video/mp4', content: await readFile(original) },
+      big,
+      small,
+      { kind: 'poster', name: 'poster', mediaType: 'image/jpeg', content: await readFile(poster) },
+      captions('de', (second) => `Guten Tag, es ist Sekunde ${second}.\nSchön, dass Sie <i>alle</i> da sind.`),
+      captions('en', (second) => `Good morning, this is second ${second}.`),
+    ]
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** A rendition whose index is read off ffmpeg's own HLS playlist of byte ranges. */
+async function rendition(
+  folder: string,
+  original: string,
+  name: string,
+  width: number,
+  height: number,
+  encode: readonly string[],
+): Promise<AssetSource> {
+  const playlist = join(folder, `${name}.m3u8`)
+  await ffmpeg(
+    ...['-i', original, ...encode, '-f', 'hls', '-hls_time', '2', '-hls_playlist_type', 'vod'],
+    ...['-hls_segment_type', 'fmp4', '-hls_flags', 'single_file', '-hls_segment_filename', join(folder, `${name}.mp4`)],
+    playlist,
+  )
+  const lines = await readFile(playlist, 'utf8')
+  const content = await readFile(join(folder, `${name}.mp4`))
+  const initBytes = Number(/EXT-X-MAP:.*BYTERANGE="(\d+)@0"/.exec(lines)?.[1])
+  const segments = [...lines.matchAll(/#EXTINF:([\d.]+),\s+#EXT-X-BYTERANGE:(\d+)@(\d+)/g)].map(
+    ([, seconds, length, offset]) => [Number(offset), Number(length), Math.round(Number(seconds) * 1e6)] as const,
+  )
+  const playback: PlaybackIndex = {
+    codecs: `${height > 360 ? 'avc1.42c01f' : 'avc1.42c01e'},mp4a.40.2`,
+    width,
+    height,
+    bandwidthBitsPerSecond: Math.max(...segments.map(([, length, us]) => (length * 8e6) / us)),
+    durationMs: Math.round(segments.reduce((sum, [, , us]) => sum + us, 0) / 1000),
+    initBytes,
+    segments,
+  }
+  return { kind: 'rendition', name, mediaType: 'video/mp4', content, playback }
+}
+
+function captions(language: string, words: (second: number) => string): AssetSource {
+  const time = (second: number): string =>
+    `00:${String(Math.floor(second / 60)).padStart(2, '0')}:${String(second % 60).padStart(2, '0')}.000`
+  const cues = Array.from({ length: FILM_SECONDS / 4 }, (_, index) => {
+    const second = index * 4
+    return `${time(second)} --> ${time(second + 4)}\n${words(second)}\n`
+  })
+  const content = new TextEncoder().encode(`WEBVTT\n\n${cues.join('\n')}`)
+  return { kind: 'captions', name: language, mediaType: 'text/vtt', content }
+}
+
+async function ffmpeg(...args: readonly string[]): Promise<void> {
+  await run('ffmpeg', ['-nostdin', '-v', 'error', '-y', ...args], { timeout: 120_000 })
+}
