@@ -331,6 +331,40 @@ describe('the watch page in Chromium', () => {
     await other.context().close()
   })
 
+  it('asks to go on after the session has lapsed, where it was', async () => {
+    const { url, id } = await server.link(manifest)
+    const page = await visit(url)
+    await view(page)
+    await page.keyboard.press('5')
+    await page.keyboard.press('k')
+    await page.waitForTimeout(100)
+    await server.catalog.dropExpiredSessions(Number.MAX_SAFE_INTEGER)
+    await page.reload()
+    await page.getByText('Sie waren eine Weile nicht da').first().waitFor()
+    await picture(page, 'lapsed')
+    await page.getByRole('button', { name: 'Weiter ansehen' }).click()
+    await playsOn(page)
+    expect(await currentTime(page)).toBeGreaterThan(28)
+    expect((await server.catalog.link(id))?.viewsCount).toBe(2)
+  })
+
+  it("plays by the browser's own HLS where there is no Media Source", async ({ skip }) => {
+    const { url } = await server.link(manifest)
+    const page = await visit(`${server.origin}/s`)
+    const own = await page.evaluate(() => document.createElement('video').canPlayType('application/vnd.apple.mpegurl'))
+    skip(own === '', 'this browser has no HLS of its own')
+    await page.addInitScript(() => {
+      for (const name of ['MediaSource', 'ManagedMediaSource', 'WebKitMediaSource'])
+        Reflect.deleteProperty(window, name)
+    })
+    await page.goto('about:blank')
+    await page.goto(url)
+    await view(page)
+    await page.evaluate(() => ((document.querySelector('video') as HTMLVideoElement).currentTime = 45))
+    await expect.poll(async () => colourName((await frame(page)).corner), { timeout: 15_000 }).toBe('magenta')
+    expect(await page.evaluate(() => document.querySelector('video')?.src)).toMatch(/master\.m3u8$/)
+  })
+
   it('says what is missing when the address holds no token', async () => {
     const page = await visit(`${server.origin}/s#rv1.half`)
     await page.getByText('Dieser Link ist nicht vollständig').first().waitFor()
