@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Queue, Worker, type WorkerOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { MosaikError } from '../../domain/errors.ts'
@@ -56,6 +57,7 @@ class BullJobQueue implements JobQueue {
   readonly #workers = new Map<WorkStage, RunningWorker>()
   readonly #running = new Set<Promise<void>>()
   readonly #shutdown = new AbortController()
+  #connecting: Promise<unknown> | undefined
   #closed: Promise<void> | undefined
 
   constructor(options: BullQueueOptions) {
@@ -80,8 +82,8 @@ class BullJobQueue implements JobQueue {
     job: Job,
     { delayMs = 0 }: { readonly delayMs?: number | undefined } = {},
   ): Promise<void> {
-    await this.#ask(`enqueue work for ${stage}`, () =>
-      this.#queue(stage).add(jobName, toPayload(job), {
+    await this.#ask(`enqueue work for ${stage}`, async () =>
+      (await this.#queue(stage)).add(jobName, toPayload(job), {
         jobId: jobId(job),
         delay: Math.max(0, Math.ceil(delayMs)),
         attempts: 1,
@@ -130,8 +132,8 @@ class BullJobQueue implements JobQueue {
     for (;;) {
       let open = 0
       for (const stage of stages) {
-        const counts = await this.#ask('count jobs', () =>
-          this.#queue(stage).getJobCounts('waiting', 'active', 'delayed', 'prioritized'),
+        const counts = await this.#ask('count jobs', async () =>
+          (await this.#queue(stage)).getJobCounts('waiting', 'active', 'delayed', 'prioritized'),
         )
         for (const count of Object.values(counts)) open += count
       }
@@ -188,7 +190,7 @@ class BullJobQueue implements JobQueue {
     }
   }
 
-  #queue(stage: WorkStage): Queue<JobPayload, void> {
+  async #queue(stage: WorkStage): Promise<Queue<JobPayload, void>> {
     let queue = this.#queues.get(stage)
     if (!queue) {
       queue = new Queue<JobPayload, void>(stage, {
@@ -200,6 +202,14 @@ class BullJobQueue implements JobQueue {
       queue.on('error', () => undefined)
       this.#queues.set(stage, queue)
     }
+    try {
+      await queue.waitUntilReady()
+    } catch (error) {
+      // BullMQ asks for the version once and never again: a queue that got no answer then would be deaf for good.
+      if (this.#queues.get(stage) === queue) this.#queues.delete(stage)
+      queue.close().catch(() => undefined)
+      throw error
+    }
     return queue
   }
 
@@ -209,9 +219,8 @@ class BullJobQueue implements JobQueue {
     const { answerWithinMs } = this.#options
     try {
       await this.#connected(answerWithinMs)
-      const late = new Error('timed out')
       const answer = await this.#within(answerWithinMs, call())
-      if (!answer) throw late
+      if (!answer) throw new Error('timed out')
       return answer.value
     } catch (error) {
       throw this.#watch.unreachable(what, error)
@@ -220,20 +229,9 @@ class BullJobQueue implements JobQueue {
 
   async #connected(withinMs: number): Promise<void> {
     if (this.#asking.status === 'ready') return
-    let ready: (() => void) | undefined
-    let failed: ((error: unknown) => void) | undefined
-    const connected = new Promise<void>((resolve, reject) => {
-      ready = resolve
-      failed = reject
-      this.#asking.once('ready', resolve)
-      this.#asking.once('error', reject)
-    })
-    try {
-      if (!(await this.#within(withinMs, connected))) throw new Error('timed out')
-    } finally {
-      if (ready) this.#asking.off('ready', ready)
-      if (failed) this.#asking.off('error', failed)
-    }
+    // However many ask, one listens.
+    this.#connecting ??= once(this.#asking, 'ready').finally(() => (this.#connecting = undefined))
+    if (!(await this.#within(withinMs, this.#connecting))) throw new Error('timed out')
   }
 
   /** The value in time, or `undefined`; a rejection after its time is nobody's. */
