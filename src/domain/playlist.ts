@@ -106,6 +106,5 @@ function averageBandwidth(playback: PlaybackIndex): number {
 
 /** A quoted-string holds no line feed, carriage return or double quote (RFC 8216 §4.2), and there is no escape. */
 function quotable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- these are the characters to be dropped
   return text.replace(/[\u0000-\u001f\u007f]+/g, ' ').replaceAll('"', "'")
 }

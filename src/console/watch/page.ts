@@ -5,6 +5,12 @@ export function element<T extends Element>(id: string, type: new () => T): T {
   return found
 }
 
+/** The page's clock, in ms; only differences mean anything. The one place in the browser that asks for the time. */
+export function nowMs(): number {
+  // eslint-disable-next-line no-restricted-properties -- there is no adapter in a browser
+  return performance.now()
+}
+
 const SVG = 'http://www.w3.org/2000/svg'
 
 /** Drawings of the buttons: paths in a 24 by 24 box. */

@@ -1,3 +1,5 @@
+import { nowMs } from './page.ts'
+
 /** What the server tells of the recording (`/s/<grant>/recording.json`). */
 export interface Recording {
   readonly title: string
@@ -83,7 +85,7 @@ export class Visit {
     const { grant } = (await response.json()) as { grant: string }
     if (!grantPattern.test(grant)) throw new Refused('invalid')
     this.#grant = grant
-    this.#usedAtMs = performance.now()
+    this.#usedAtMs = nowMs()
     this.#keep({ grant, positionSeconds: this.positionSeconds })
   }
 
@@ -123,11 +125,11 @@ export class Visit {
   async #ask(part: string): Promise<Response> {
     const response = await reach(this.address(part), {})
     if (response.ok) {
-      this.#usedAtMs = performance.now()
+      this.#usedAtMs = nowMs()
       return response
     }
     const refusal = refusalOf(response.status)
-    const lapsed = refusal === 'invalid' && performance.now() - this.#usedAtMs > SURELY_ALIVE_MS
+    const lapsed = refusal === 'invalid' && nowMs() - this.#usedAtMs > SURELY_ALIVE_MS
     throw new Refused(lapsed ? 'lapsed' : refusal)
   }
 
