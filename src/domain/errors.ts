@@ -49,6 +49,7 @@ export const errorCodes = {
   E_SOURCE_HASH: 'never',
   E_SOURCE_EMPTY: 'never',
   E_CONFLICT: 'later',
+  E_READ_ONLY: 'later',
   E_LEASE_LOST: 'later',
   // media
   E_MEDIA_UNREADABLE: 'never',

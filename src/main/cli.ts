@@ -22,7 +22,9 @@ interface GlobalOptions {
 }
 
 const program = new Command('mosaik')
-  .description('A recording vault: sealed with hybrid post-quantum keys, split over independent stores, played from a link')
+  .description(
+    'A recording vault: sealed with hybrid post-quantum keys, split over independent stores, played from a link',
+  )
   .option('--data <folder>', 'data folder (MOSAIK_DATA, ./data)')
   .option('--json', 'print data instead of words')
   .showHelpAfterError()
@@ -68,7 +70,10 @@ program
     const { port, host, watch, data } = flags
     if (flags['check'] === true) return await check(screen, { port, host, data })
     const config = readConfig({ data: data ?? base.data, port, host, watch })
-    await start(config, screen, files, { askPassphrase: flags['askPassphrase'] === true, sample: flags['sample'] !== false })
+    await start(config, screen, files, {
+      askPassphrase: flags['askPassphrase'] === true,
+      sample: flags['sample'] !== false,
+    })
   })
 
 program
@@ -91,7 +96,9 @@ program
   .command('ls')
   .description('list recordings')
   .option('--search <words>', 'words of the title')
-  .action((options: { search?: string }) => withVault((client, screen) => listRecordings(client, screen, options.search)))
+  .action((options: { search?: string }) =>
+    withVault((client, screen) => listRecordings(client, screen, options.search)),
+  )
 
 program
   .command('show')
@@ -162,7 +169,9 @@ program
   .description('scheme and placement rule of new recordings')
   .option('--scheme <k,n,t>', 'for example 3,5,1')
   .option('--placement <rule>', 'strict or none')
-  .action((options: Parameters<typeof setPolicy>[2]) => withVault((client, screen) => setPolicy(client, screen, options)))
+  .action((options: Parameters<typeof setPolicy>[2]) =>
+    withVault((client, screen) => setPolicy(client, screen, options)),
+  )
 
 program
   .command('recovery-key')

@@ -30,6 +30,12 @@ const settings = z.strictObject({
   logFile: z.string().min(1).optional(),
   /** Threads of the bulk engine. */
   threads: z.coerce.number().int().min(1).max(64).default(Math.min(8, cpus().length)),
+  /** Addresses behind this many proxies are believed (`X-Forwarded-For`). */
+  trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
+  /** How ffmpeg is confined: bubblewrap where it works, or demanded. */
+  confinement: z.enum(['auto', 'bubblewrap', 'loopback']).default('auto'),
+  /** A device whose bytes are mixed into the keys of random rows, for example a hardware generator. */
+  entropyDevice: z.string().min(1).optional(),
   /** Suite of new manifests (docs/FORMAT.md §5). */
   suite: z.coerce
     .number()
@@ -59,15 +65,28 @@ const environmentNames: Readonly<Record<string, string>> = {
   MOSAIK_LOG_FILE: 'logFile',
   MOSAIK_THREADS: 'threads',
   MOSAIK_SUITE: 'suite',
+  MOSAIK_TRUSTED_PROXIES: 'trustedProxies',
+  MOSAIK_CONFINEMENT: 'confinement',
+  MOSAIK_ENTROPY_DEVICE: 'entropyDevice',
 }
+
+/** Names of the environment that are read elsewhere, most of them secrets. */
+const notSettings: ReadonlySet<string> = new Set([
+  'MOSAIK_PASSPHRASE',
+  'MOSAIK_CONFIG',
+  'MOSAIK_URL',
+  'MOSAIK_TOKEN',
+  'MOSAIK_SECRET_KEY',
+  'MOSAIK_RECOVERY_KEY',
+  'MOSAIK_VECTORS',
+])
 
 /** @param flags settings given on the command line. @throws E_CONFIG naming the setting, and where it came from */
 export function readConfig(flags: Readonly<Record<string, unknown>>, environment = process.env): Config {
   const fromEnvironment: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('MOSAIK_') || value === undefined || value === '') continue
-    if (name === 'MOSAIK_PASSPHRASE' || name === 'MOSAIK_CONFIG' || name === 'MOSAIK_URL' || name === 'MOSAIK_TOKEN')
-      continue
+    if (notSettings.has(name)) continue
     const setting = environmentNames[name]
     if (setting === undefined) {
       throw new MosaikError('E_CONFIG', `the environment has ${name}, which is no setting; see docs/OPERATIONS.md`)

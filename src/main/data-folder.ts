@@ -52,7 +52,11 @@ function isVault(pid: number): boolean {
 }
 
 /** Leaves address and tokens for clients of this user on this machine; mode 0600, replaced whole. */
-export function writeRunFile(config: Config, url: string, tokens: { readonly host: string; readonly operator: string }): void {
+export function writeRunFile(
+  config: Config,
+  url: string,
+  tokens: { readonly host: string; readonly operator: string },
+): void {
   const path = join(config.data, RUN_FILE)
   const part = `${path}.part`
   rmSync(part, { force: true })

@@ -12,7 +12,10 @@ const EMBEDDED_NODES_COUNT = 5
  * The embedded form on first use: one organisation, and five directory nodes in the data folder when the vault has none. What is there already
  * stays as it is; a first start that was cut off is completed.
  */
-export async function ensureEmbedded(vault: Vault, config: Config): Promise<{ readonly organisation: Id; readonly isNew: boolean }> {
+export async function ensureEmbedded(
+  vault: Vault,
+  config: Config,
+): Promise<{ readonly organisation: Id; readonly isNew: boolean }> {
   const organisations = await vault.catalog.installation.organisations()
   const organisation =
     organisations[0]?.id ??

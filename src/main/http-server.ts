@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { hostname } from 'node:os'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { MosaikError } from '../domain/errors.ts'
@@ -43,6 +44,7 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   const publicUrl = (config.publicUrl ?? url).replace(/\/$/, '')
   const app = express()
   app.disable('x-powered-by')
+  app.set('trust proxy', config.trustedProxies)
   const common = { vault, clock, random, log, publicUrl, ...vault, catalog: vault.catalog }
   app.use(createHealth({ check: () => readiness(vault) }))
   app.use('/api/v1/uploads', createUploads({ ...common, uploads: vault.catalog.uploads, tokens: vault.catalog.tokens }))
@@ -50,7 +52,9 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
     '/api/v1',
     createApi({ ...common, linksChanged: (organisation: Id) => vault.upkeep.stateChanged(organisation) }),
   )
-  app.use(createViewerRouter({ links: vault.links, reader: vault.reader, log, clock, publicUrl, page: readWatchPage() }))
+  app.use(
+    createViewerRouter({ links: vault.links, reader: vault.reader, log, clock, publicUrl, page: readWatchPage() }),
+  )
   app.get('/', (_request, response) => response.redirect(302, '/s'))
   server.on('request', app)
   return {
@@ -104,14 +108,25 @@ async function readiness(vault: Vault): Promise<string[]> {
 }
 
 /** A fresh bearer token of a role for clients on this machine; only its hash is kept. */
-export async function issueLocalToken(ports: HttpPorts, organisation: Id, role: Role): Promise<{ id: Id; token: string }> {
+export async function issueLocalToken(
+  ports: HttpPorts,
+  organisation: Id,
+  role: Role,
+): Promise<{ id: Id; token: string }> {
   const token = `mosaik-${Buffer.from(ports.random.bytes(32)).toString('base64url')}`
   const id = toHex(ports.random.bytes(16))
+  const name = `this machine: ${hostname()}`
+  for (const old of await ports.vault.catalog.tokens.tokens(organisation)) {
+    // Left by a vault that was killed.
+    if (old.name === name && old.role === role && old.revokedAtMs === null) {
+      await ports.vault.catalog.tokens.revokeToken(old.id, ports.clock.nowMs())
+    }
+  }
   await ports.vault.catalog.tokens.addToken({
     id,
     organisation,
     role,
-    name: 'this machine',
+    name,
     tokenSha256: new Uint8Array(createHash('sha256').update(token).digest()),
     createdAtMs: ports.clock.nowMs(),
     revokedAtMs: null,

@@ -68,7 +68,9 @@ export function createNodeOperations(ports: NodeOperationsPorts): NodeOperations
       const store = await ports.driver.open(settings, capabilities, { registration: true, label: request.name })
       let id: Id
       try {
-        id = (await ownMarker(ports, store.get(MARKER_NAME, undefined, signal), request.name)) ?? toHex(ports.random.bytes(16))
+        id =
+          (await ownMarker(ports, store.get(MARKER_NAME, undefined, signal), request.name)) ??
+          toHex(ports.random.bytes(16))
         await store.put(MARKER_NAME, encodeNodeMarker({ installation: ports.installationId, node: id }), signal)
       } finally {
         await store.close()
@@ -129,7 +131,11 @@ function checkRequest(request: NodeRequest): void {
  * The node id of a marker that an earlier, cut-off `add` of this vault left; undefined for an empty place.
  * @throws E_NODE_FOREIGN when the place belongs to somebody else, or to a node that the catalog knows
  */
-async function ownMarker(ports: NodeOperationsPorts, marker: Promise<Uint8Array>, name: string): Promise<Id | undefined> {
+async function ownMarker(
+  ports: NodeOperationsPorts,
+  marker: Promise<Uint8Array>,
+  name: string,
+): Promise<Id | undefined> {
   let bytes: Uint8Array
   try {
     bytes = await marker

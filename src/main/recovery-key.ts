@@ -21,7 +21,9 @@ export async function offerRecoveryKey(
     `\n  Recovery key of this vault, shown only this once. Write it down and keep it off this machine:\n\n    ${words}\n\n  With it and the nodes everything can be restored, without this machine. Press Enter when you have it. `,
   )
   if (!isShown) {
-    screen.say('  The recovery key was not shown: no terminal. Run `npx mosaik recovery-key` on one, and keep the key elsewhere.')
+    screen.say(
+      '  The recovery key was not shown: no terminal. Run `npx mosaik recovery-key` on one, and keep the key elsewhere.',
+    )
     return 'kept'
   }
   await vault.keyring.confirmRecoveryShown(organisation)

@@ -36,7 +36,7 @@ export interface RunningVault {
 
 /** Opens the vault of the data folder with API, uploads, viewer, workers and watched folder in this process. */
 export async function startVault(config: Config, options: StartOptions, screen: Screen): Promise<RunningVault> {
-  const random = nodeRandom()
+  const random = nodeRandom(config.entropyDevice)
   const clock = nodeClock
   runSelfTest(nodePrimitives, nativeXWing)
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
@@ -63,13 +63,22 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         operator: await issueLocalToken(ports, organisation, 'operator'),
       }
       writeRunFile(config, http.url, { host: tokens.host.token, operator: tokens.operator.token })
-      const watching = config.watch === undefined ? undefined : startWatching(resolve(config.watch), config, organisation, ports)
+      const watching =
+        config.watch === undefined ? undefined : startWatching(resolve(config.watch), config, organisation, ports)
       if (passphrase.demoFile !== undefined && isNew) {
-        screen.say(`  The keyring's passphrase was written to ${passphrase.demoFile} (mode 0600): good for a demonstration only.`)
+        screen.say(
+          `  The keyring's passphrase was written to ${passphrase.demoFile} (mode 0600): good for a demonstration only.`,
+        )
       }
       if (isNew) {
         screen.say('  Five folders on one machine protect against nothing but a lost folder; add real stores with')
         screen.say('  `npx mosaik nodes add` (the placement rule is `none` until you set it).')
+      }
+      if (vault.isReadOnly) {
+        screen.say(
+          '  The catalog is older than what lies on the nodes: was it restored from a backup? The vault only plays;',
+        )
+        screen.say('  nothing is accepted, written or deleted. See docs/OPERATIONS.md, "The catalog is lost".')
       }
       await offerRecoveryKey(vault, organisation, screen)
       return {

@@ -35,6 +35,7 @@ import type { Spool } from '../ports/spool.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { VaultReader } from '../ports/vault-reader.ts'
 import { createVaultReader } from '../retrieve/open-recording.ts'
+import { newestStateGeneration, type NewestStatePorts } from '../retrieve/newest-state.ts'
 import type { Config } from './config.ts'
 import { CatalogNodePool } from './node-pool.ts'
 import { createNodeOperations } from './nodes.ts'
@@ -63,6 +64,8 @@ export interface Vault {
   readonly queue: JobQueue
   readonly reader: VaultReader
   readonly intake: Intake
+  /** The catalog is older than what lies on the nodes: nothing is written, collected or accepted. */
+  readonly isReadOnly: boolean
   readonly links: Links
   readonly spool: Spool
   readonly nodes: NodeOperations
@@ -119,7 +122,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       clock,
     })
     closing.push(() => pool.close())
-    const media = await createFfmpegTool({ clock, random, log })
+    const media = await createFfmpegTool({ clock, random, log, confinement: config.confinement })
     const common = {
       catalog,
       keyring,
@@ -147,7 +150,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     })
     const sources = sourceAccess(catalog, spool)
     const announce = announcer(common)
-    const intake = createIntake({ ...common, announce: (work) => announce({ ...work, fence: 0 }, 0) })
+    const openIntake = createIntake({ ...common, announce: (work) => announce({ ...work, fence: 0 }, 0) })
     const table = queueTable({
       ...common,
       reader,
@@ -155,9 +158,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       sources,
       issueReceipt: receiptIssuer(keyring, installationId),
     })
-    const workers = startWorkers(common, table, ['store', 'transcode', 'release'])
-    closing.push(() => workers.close())
-    const upkeep = startUpkeep({ ...common, spool, location: (node) => locationOf(node) })
+    const isReadOnly = await isBehindNodes(common)
+    if (!isReadOnly) {
+      const workers = startWorkers(common, table, ['store', 'transcode', 'release'])
+      closing.push(() => workers.close())
+    }
+    const upkeep = isReadOnly ? noUpkeep : startUpkeep({ ...common, spool, location: (node) => locationOf(node) })
     closing.push(() => upkeep.close())
     const organisations: OrganisationPorts = common
     const nodes = createNodeOperations({
@@ -173,7 +179,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       keyring,
       queue,
       reader,
-      intake,
+      intake: isReadOnly ? closedIntake : openIntake,
+      isReadOnly,
       links,
       spool,
       nodes,
@@ -188,6 +195,33 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   }
 }
 
+const STATE_CHECK_TIMEOUT_MS = 30_000
+
+/** True when a node bears a newer state of an organisation than the catalog knows: it is a backup, and acting on it could destroy recordings. */
+async function isBehindNodes(
+  ports: NewestStatePorts & { readonly catalog: Catalog; readonly log: Log },
+): Promise<boolean> {
+  for (const { id, stateGeneration } of await ports.catalog.installation.organisations()) {
+    const newest = await newestStateGeneration(ports, id, AbortSignal.timeout(STATE_CHECK_TIMEOUT_MS))
+    if (newest <= stateGeneration) continue
+    ports.log.error('catalog.behind-nodes', { organisation: id, catalogState: stateGeneration, nodesState: newest })
+    return true
+  }
+  return false
+}
+
+const closedIntake: Intake = {
+  deposit: () =>
+    Promise.reject(
+      new MosaikError(
+        'E_READ_ONLY',
+        'the catalog is older than what lies on the nodes (a restored backup?): the vault only plays; see docs/OPERATIONS.md "The catalog is lost"',
+      ),
+    ),
+}
+
+const noUpkeep: Upkeep = { stateChanged: () => undefined, close: () => Promise.resolve() }
+
 async function openKeyring(options: VaultOptions, catalog: Catalog, passphrase: string): Promise<FileKeyring> {
   const { config, clock, random } = options
   const keyringOptions = {
@@ -198,7 +232,7 @@ async function openKeyring(options: VaultOptions, catalog: Catalog, passphrase: 
     primitives: nodePrimitives,
     suite1Kem: nativeXWing,
     record: ({ organisation, keyId, purpose, atMs }: UnwrapEntry) =>
-      catalog.audit.addAudit({ atMs, organisation, kind: "unwrap", subject: null, fields: { purpose, keyId } }),
+      catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } }),
   }
   if (hasFileKeyring(config.data)) return await openFileKeyring(keyringOptions)
   if ((await catalog.installation.organisations()).length > 0) {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { MosaikError } from '../../domain/errors.ts'
@@ -107,7 +108,9 @@ async function checkRenditions(viewer: Viewer): Promise<string[]> {
 }
 
 async function checkMiddle(viewer: Viewer, media: string, name: string): Promise<void> {
-  const sizeBytes = Number((await viewer.fetch(media, { range: 'bytes=0-0' })).headers.get('content-range')?.split('/')[1])
+  const sizeBytes = Number(
+    (await viewer.fetch(media, { range: 'bytes=0-0' })).headers.get('content-range')?.split('/')[1],
+  )
   const from = Math.floor(sizeBytes / 2)
   const part = await viewer.fetch(media, { range: `bytes=${from}-${from + 99_999}` })
   const bytes = await part.arrayBuffer()
@@ -119,14 +122,18 @@ async function checkMiddle(viewer: Viewer, media: string, name: string): Promise
 /** Decodes a whole file with ffmpeg and says how long its picture was. */
 async function decodedDurationMs(answer: Response): Promise<number> {
   if (!answer.ok || !answer.body) throw wrong(`the media answered ${answer.status}`)
-  const decoder = spawn('ffmpeg', ['-v', 'error', '-i', 'pipe:0', '-map', '0:v:0', '-progress', 'pipe:1', '-f', 'null', '-'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-    env: childEnvironment(),
-  })
+  const decoder = spawn(
+    'ffmpeg',
+    ['-v', 'error', '-i', 'pipe:0', '-map', '0:v:0', '-progress', 'pipe:1', '-f', 'null', '-'],
+    {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      env: childEnvironment(),
+    },
+  )
   let progress = ''
   decoder.stdout.setEncoding('utf8').on('data', (text: string) => (progress = (progress + text).slice(-4096)))
   const ended = new Promise<number | null>((resolve) => decoder.once('close', resolve))
-  await pipeline(Readable.fromWeb(answer.body), decoder.stdin)
+  await pipeline(Readable.fromWeb(answer.body as WebStream), decoder.stdin)
   if ((await ended) !== 0) throw wrong('ffmpeg could not decode what the vault played')
   return Math.round(Number([...progress.matchAll(/^out_time_us=(\d+)$/gm)].at(-1)?.[1] ?? 0) / 1000)
 }

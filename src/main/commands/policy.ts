@@ -18,9 +18,15 @@ export async function setPolicy(
     ...(options.scheme === undefined ? {} : { scheme: parseScheme(options.scheme) }),
     ...(options.placement === undefined ? {} : { placementRule: options.placement }),
   }
-  const answer = Object.keys(change).length === 0 ? await client.get('operator', '/policy') : await client.patch('operator', '/policy', change)
+  const answer =
+    Object.keys(change).length === 0
+      ? await client.get('operator', '/policy')
+      : await client.patch('operator', '/policy', change)
   const { scheme, placementRule } = policyView.parse(answer)
-  screen.result(`scheme (k, n, t) = (${scheme.k}, ${scheme.n}, ${scheme.t}), placement ${placementRule}`, { scheme, placementRule })
+  screen.result(`scheme (k, n, t) = (${scheme.k}, ${scheme.n}, ${scheme.t}), placement ${placementRule}`, {
+    scheme,
+    placementRule,
+  })
 }
 
 function parseScheme(text: string): { k: number; n: number; t: number } {

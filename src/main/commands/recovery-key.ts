@@ -11,7 +11,10 @@ import type { Screen } from '../screen.ts'
 /** `mosaik recovery-key`: shows the recovery key of each organisation that was never shown, on the terminal, once. Works beside a running vault. */
 export async function recoveryKey(config: Config, screen: Screen): Promise<void> {
   if (!hasFileKeyring(config.data)) {
-    throw new MosaikError('E_CONFIG', `there is no keyring in ${config.data}; start the vault first, or name its folder with --data`)
+    throw new MosaikError(
+      'E_CONFIG',
+      `there is no keyring in ${config.data}; start the vault first, or name its folder with --data`,
+    )
   }
   const random = nodeRandom()
   const { text: passphrase } = await findPassphrase(config, random, true, false)
@@ -26,6 +29,7 @@ export async function recoveryKey(config: Config, screen: Screen): Promise<void>
   })
   for (const organisation of await keyring.organisations()) {
     const outcome = await offerRecoveryKey({ keyring }, organisation, screen)
-    if (outcome === 'gone') screen.say(`  The recovery key of organisation ${organisation} was shown before; the vault no longer has it.`)
+    if (outcome === 'gone')
+      screen.say(`  The recovery key of organisation ${organisation} was shown before; the vault no longer has it.`)
   }
 }

@@ -17,14 +17,21 @@ export interface StartCommandOptions {
 }
 
 /** `mosaik start [FILE…]`: the whole vault in one process; deposits the files (or, the first time, a sample), prints their links, serves until ^C. */
-export async function start(config: Config, screen: Screen, files: readonly string[], options: StartCommandOptions): Promise<void> {
+export async function start(
+  config: Config,
+  screen: Screen,
+  files: readonly string[],
+  options: StartCommandOptions,
+): Promise<void> {
   const paths = files.map((file) => resolve(file))
   for (const path of paths) await describeFile(path)
   screen.say(`Mosaik keeps its data in ${config.data}`)
   const running = await startVault(config, options, screen)
   const ending = untilStopped()
   try {
-    screen.say(`  Vault at ${running.publicUrl}, ffmpeg confined by ${running.vault.confinement}, kernel ${running.vault.kernelName}`)
+    screen.say(
+      `  Vault at ${running.publicUrl}, ffmpeg confined by ${running.vault.confinement}, kernel ${running.vault.kernelName}`,
+    )
     if (paths.length > 0) {
       for (const path of paths) await depositAndLink(running, screen, path)
     } else if (options.sample && running.isNew) {
@@ -41,16 +48,19 @@ export async function start(config: Config, screen: Screen, files: readonly stri
   screen.say('  Stopped.')
 }
 
-/** Makes the sample outside the data folder, deposits it, and lets the vault delete it after the receipt. */
+/** Makes the sample outside the data folder and deposits it; the vault deletes it after the receipt. */
 export async function depositSample(running: RunningVault, screen: Screen): Promise<{ recording: Id; url: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'mosaik-sample-'))
-  try {
-    screen.say('  Making a sample meeting recording with ffmpeg (60 s, 1280x720) …')
-    const sample = await makeSampleRecording(join(folder, 'sample-meeting.mp4'))
-    return await depositAndLink(running, screen, sample.videoPath, { captionsPath: sample.captionsPath, title: 'Sample meeting' })
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  screen.say('  Making a sample meeting recording with ffmpeg (60 s, 1280x720) …')
+  const { videoPath, captionsPath } = await makeSampleRecording(join(folder, 'sample-meeting.mp4'))
+  const deposited = await depositAndLink(running, screen, videoPath, {
+    captionsPath,
+    title: 'Sample meeting',
+    isOurs: true,
+  })
+  // Only now: a start that is cut off finds the file again and goes on.
+  rmSync(folder, { recursive: true, force: true })
+  return deposited
 }
 
 /** Deposits a local file, follows it to the end, prints a signed link. What goes wrong is said; the vault goes on. */
@@ -58,7 +68,7 @@ async function depositAndLink(
   running: RunningVault,
   screen: Screen,
   path: string,
-  extra: { readonly captionsPath?: string; readonly title?: string } = {},
+  extra: { readonly captionsPath?: string; readonly title?: string; readonly isOurs?: boolean } = {},
 ): Promise<{ recording: Id; url: string }> {
   const { sizeBytes, modifiedAtMs } = await describeFile(path)
   const { recording, created } = await running.vault.intake.deposit(running.organisation, {
@@ -69,7 +79,7 @@ async function depositAndLink(
       participants: [],
       startedAtMs: modifiedAtMs,
     },
-    original: { kind: 'file', path, sizeBytes, modifiedAtMs, deleteAfterReceipt: false },
+    original: { kind: 'file', path, sizeBytes, modifiedAtMs, deleteAfterReceipt: extra.isOurs ?? false },
     captions:
       extra.captionsPath === undefined
         ? null

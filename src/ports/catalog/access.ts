@@ -11,7 +11,7 @@ export interface OrganisationRow {
   readonly scheme: Scheme
   readonly placementRule: PlacementRule
   readonly createdAtMs: number
-  /** Sequence number of the last state document that is stored; 0 before the first. */
+  /** Sequence number that was taken last for a state document; 0 before the first. */
   readonly stateGeneration: number
   readonly stateSha256: Uint8Array | null
 }

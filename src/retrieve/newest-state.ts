@@ -1,0 +1,61 @@
+import { trustedSigner } from '../crypto/keys.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import { isMosaikError } from '../domain/errors.ts'
+import type { Id } from '../domain/ids.ts'
+import { acceptsReads } from '../domain/node.ts'
+import { objectPrefix } from '../format/object-names.ts'
+import type { PublicKeyring } from '../ports/keyring.ts'
+import type { NodePool } from '../ports/node-pool.ts'
+import { parseAndVerifyShare } from './open-document.ts'
+
+export interface NewestStatePorts {
+  readonly pool: NodePool
+  readonly keyring: Pick<PublicKeyring, 'publicKeys'>
+  readonly primitives: Primitives
+}
+
+/**
+ * The highest sequence number of the organisation's state that a genuine share on any node bears; 0 when there is none. A catalog that
+ * knows a lower one was restored from a backup (docs/ARCHITECTURE.md "Truth"). Nodes that do not answer are passed over.
+ */
+export async function newestStateGeneration(
+  ports: NewestStatePorts,
+  organisation: Id,
+  signal: AbortSignal,
+): Promise<number> {
+  const { signing } = await ports.keyring.publicKeys(organisation)
+  const trusted = [trustedSigner(ports.primitives, organisation, signing)]
+  const nodes = (await ports.pool.nodes()).filter(acceptsReads)
+  const newest = await Promise.all(nodes.map(({ id }) => newestOnNode(ports, id, trusted, signal)))
+  return Math.max(0, ...newest)
+}
+
+async function newestOnNode(
+  ports: NewestStatePorts,
+  node: Id,
+  trusted: Parameters<typeof parseAndVerifyShare>[1],
+  signal: AbortSignal,
+): Promise<number> {
+  let newest = 0
+  try {
+    const store = await ports.pool.store(node)
+    for await (const { key } of store.list(objectPrefix('state-share'), signal)) {
+      newest = Math.max(newest, genuineGeneration(await store.get(key, undefined, signal), trusted))
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!isMosaikError(error)) throw error
+  }
+  return newest
+}
+
+/** 0 for what is not a genuine share of one of the trusted signers. */
+function genuineGeneration(bytes: Uint8Array, trusted: Parameters<typeof parseAndVerifyShare>[1]): number {
+  try {
+    const share = parseAndVerifyShare(bytes, trusted)
+    return share.kind === 'state' ? share.generation : 0
+  } catch (error) {
+    if (isMosaikError(error)) return 0
+    throw error
+  }
+}
