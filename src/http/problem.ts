@@ -82,6 +82,7 @@ const table: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   E_SOURCE_HASH: unreadable,
   E_SOURCE_EMPTY: unreadable,
   E_CONFLICT: [409, 'Conflict'],
+  E_READ_ONLY: [503, 'The vault only plays at the moment'],
   E_LEASE_LOST: [409, 'Conflict'],
   E_MEDIA_UNREADABLE: unreadable,
   E_MEDIA_UNSUPPORTED: unreadable,
