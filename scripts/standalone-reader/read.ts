@@ -806,7 +806,7 @@ export function decodeManifest(bytes: Uint8Array, header?: DocumentHeader): Mani
 }
 
 function checkAsset(asset: Asset, manifest: Manifest): void {
-  field(['original', 'rendition', 'poster', 'captions'].includes(asset.kind), `unknown kind of asset ${asset.kind}`)
+  field(['original', 'rendition', 'poster', 'captions', 'storyboard'].includes(asset.kind), `unknown kind of asset ${asset.kind}`)
   field((asset.inline === null) !== (asset.sealed === null), 'not exactly one of inline and sealed')
   field(asset.playback === null || asset.kind === 'rendition', 'playback of an asset that is not a rendition')
   if (asset.inline !== null) {

@@ -65,6 +65,7 @@ export const errorCodes = {
   E_CONFIG: 'never',
   E_SETUP: 'never',
   E_SPOOL: 'later',
+  E_RATE_LIMIT: 'later',
   E_ABORTED: 'later',
   E_INTERNAL: 'later',
 } as const satisfies Record<string, Retry>

@@ -38,7 +38,7 @@ export function isSafe(state: RecordingState): boolean {
   return state === 'stored' || state === 'transcoding' || state === 'ready' || state === 'unplayable'
 }
 
-export type AssetKind = 'original' | 'rendition' | 'poster' | 'captions'
+export type AssetKind = 'original' | 'rendition' | 'poster' | 'captions' | 'storyboard'
 
 /** Byte ranges of a fragmented MP4 (docs/FORMAT.md §7). */
 export interface PlaybackIndex {

@@ -145,7 +145,7 @@ const readSealed: Read<SealedAsset> = (value, what) => {
 const readAsset: Read<ManifestAsset> = (value, what) => {
   const asset = readMap<ManifestAsset>(value, what, {
     id: readId,
-    kind: readOneOf('original', 'rendition', 'poster', 'captions'),
+    kind: readOneOf('original', 'rendition', 'poster', 'captions', 'storyboard'),
     mediaType: readText,
     name: readText,
     contentBytes: readInteger,

@@ -6,7 +6,7 @@ import type { Log } from '../ports/system.ts'
 export type Audience = 'viewer' | 'member'
 
 /** Codes an answer may carry: those of the house, and the one that only HTTP knows. */
-export type ProblemCode = ErrorCode | 'E_RATE_LIMIT'
+export type ProblemCode = ErrorCode
 
 /** Body of an error answer (RFC 9457) with our stable code. */
 export interface Problem {
