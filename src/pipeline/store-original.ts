@@ -4,7 +4,7 @@ import { toHex, type Id } from '../domain/ids.ts'
 import { mediaTypeOfName } from '../domain/media-type.ts'
 import type { StorageNode } from '../domain/node.ts'
 import type { Manifest, ManifestAsset } from '../domain/recording.ts'
-import type { RecordingCatalog, SourcePeople } from '../ports/catalog/recordings.ts'
+import type { RecordingCatalog, SourcePeople, WorkInput } from '../ports/catalog/recordings.ts'
 import type { Suite } from '../ports/keyring.ts'
 import type { SourceAccess, SourceFile } from '../ports/source.ts'
 import { concatenate } from '../format/header-bytes.ts'
@@ -49,12 +49,13 @@ export async function storeOriginal(ports: StoreOriginalPorts, context: StageCon
   const after: StageOutcome = {
     next: [
       { stage: 'transcode', input: { kind: 'vault' } },
-      { stage: 'release', input: work.input },
+      { stage: 'release', input: withoutPeople(work.input) },
     ],
   }
   if (recording.generation > 0) return after
   await ports.layout.failWriting(recording.id, fence)
-  await ports.recordings.update(recording.id, { state: 'storing', reason: null }, ports.clock.nowMs(), fence)
+  // The reason of an earlier try stays until this one succeeds.
+  await ports.recordings.update(recording.id, { state: 'storing' }, ports.clock.nowMs(), fence)
   const source = await ports.sources.open(work.input)
   const nodes = await placeNewSharing(ports, recording.organisation, recording.scheme)
   const asset = toHex(ports.random.bytes(16))
@@ -194,4 +195,10 @@ async function readWhole(source: SourceFile, signal: AbortSignal): Promise<Uint8
     chunks.push(chunk)
   }
   return concatenate(...chunks)
+}
+
+/** What the release needs of an input: nothing about people or content. */
+function withoutPeople(input: WorkInput): WorkInput {
+  if (input.kind === 'file') return { ...input, people: null, sha256: null }
+  return input.kind === 'upload' ? { ...input, people: null } : input
 }

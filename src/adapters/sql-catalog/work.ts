@@ -198,6 +198,7 @@ export function newWork(work: {
 
 /** The people are in the sealed manifest now; here they have no business any more. */
 function withoutPeople(input: WorkInput): WorkInput {
+  if (input.kind === 'file') return { ...input, people: null, sha256: null }
   return input.kind === 'vault' ? input : { ...input, people: null }
 }
 
