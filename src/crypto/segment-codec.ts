@@ -86,34 +86,46 @@ export class SegmentSealer {
   }
 
   /**
-   * One segment's blocks with tags, in order of share index, each in a buffer of its own.
+   * One segment's blocks with tags, in order of share index: views of `target`.
    *
    * @param segment global index, inside the extent; each is split exactly once under one sharing.
    * @param plaintext 262,112 bytes; fewer, also none, when `last`.
-   * @throws RangeError for a segment of another extent or a plaintext of another length.
+   * @param target of exactly n blocks with tags, all of which is written; without one, a new one.
+   * @throws RangeError for a segment of another extent or a plaintext or target of another length.
    */
-  split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
+  split(
+    segment: number,
+    plaintext: Uint8Array,
+    last: boolean,
+    target?: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer>[] {
     if (extentOfSegment(segment) !== this.#extent)
       throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
     const { kernel, primitives } = this.#tools
     const { k, n, t } = this.#scheme
     const sealedBytes = plaintext.length + SEGMENT_OVERHEAD_BYTES
     const rowBytes = blockBytes(sealedBytes, dataRows(this.#scheme), last)
+    const framedBytes = rowBytes + BLOCK_TAG_BYTES
+    if (target !== undefined && target.length !== n * framedBytes) throw new RangeError('the target does not fit')
     const dataAt = t * rowBytes
     // the key, not the caller, checks that the plaintext fits; a longer one must not spill over the rows
-    const target = kernel.input.subarray(dataAt, dataAt + sealedBytes)
+    const sealed = kernel.input.subarray(dataAt, dataAt + sealedBytes)
 
     this.#tools.randomFill(this.#nonce)
-    this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, target)
+    this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, sealed)
     kernel.input.fill(0, dataAt + sealedBytes, k * rowBytes)
     writeRandomRows(primitives, this.#rowsKey, this.#scheme, segment, rowBytes, kernel.input.subarray(0, dataAt))
     if (this.#plan !== undefined) kernel.multiply(this.#plan, rowBytes)
 
     const unchanged = systematicShares(k, t)
+    const whole = target ?? this.#tools.allocate(n * framedBytes)
     return Array.from({ length: n }, (_, index) => {
       const area = index < unchanged ? kernel.input : kernel.output
       const at = (index < unchanged ? index : index - unchanged) * rowBytes
-      return this.#frame(segment, index, area.subarray(at, at + rowBytes))
+      const framed = whole.subarray(index * framedBytes, (index + 1) * framedBytes)
+      framed.set(area.subarray(at, at + rowBytes))
+      framed.set(tagBlock(this.#keys.get(index)!, segment, framed.subarray(0, rowBytes)), rowBytes)
+      return framed
     })
   }
 
@@ -121,13 +133,6 @@ export class SegmentSealer {
   close(): void {
     this.#floe.destroy()
     this.#rowsKey.fill(0)
-  }
-
-  #frame(segment: number, index: number, block: Uint8Array): Uint8Array<ArrayBuffer> {
-    const framed = this.#tools.allocate(block.length + BLOCK_TAG_BYTES)
-    framed.set(block)
-    framed.set(tagBlock(this.#keys.get(index)!, segment, block), block.length)
-    return framed
   }
 }
 

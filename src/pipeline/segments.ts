@@ -7,15 +7,16 @@ export interface PlainSegment {
 
 /**
  * Cuts a stream into segments of `segmentPlainBytes`; exactly one is the last, and it may be empty or full (docs/FORMAT.md §3).
- * Copies each byte once. `observe` sees every chunk in order, before it is cut.
+ * Copies each byte once. `observe` sees every chunk in order, before it is cut; `take` gives memory of that size, with anything in it.
  */
 export async function* cutSegments(
   content: AsyncIterable<Uint8Array>,
   segmentPlainBytes: number,
   observe: (chunk: Uint8Array) => void,
+  take: () => Uint8Array<ArrayBuffer> = () => new Uint8Array(segmentPlainBytes),
 ): AsyncGenerator<PlainSegment> {
   let index = 0
-  let filling = new Uint8Array(segmentPlainBytes)
+  let filling = take()
   let filledBytes = 0
   for await (const chunk of content) {
     observe(chunk)
@@ -24,7 +25,7 @@ export async function* cutSegments(
       if (filledBytes === segmentPlainBytes) {
         // Full and more bytes follow: only now is it known not to be the last.
         yield { index: index++, bytes: filling, last: false }
-        filling = new Uint8Array(segmentPlainBytes)
+        filling = take()
         filledBytes = 0
       }
       const part = chunk.subarray(taken, taken + segmentPlainBytes - filledBytes)

@@ -29,7 +29,8 @@ export interface FramedBlock {
 
 export interface SegmentSplitter {
   /**
-   * Seals and splits one segment: FLOE, then rows, then one tagged block a share, in order of index.
+   * Seals and splits one segment: FLOE, then rows, then one tagged block a share, in order of index. The blocks are views
+   * of one buffer, the caller's until it gives them to `SegmentEngine.recycle`.
    * `plaintext` is 262,112 bytes, or fewer (also none) when `last`; its buffer is transferred away.
    * `segment` is the global segment index; each is split exactly once, in any order.
    */
@@ -73,5 +74,12 @@ export interface SegmentEngine {
       readonly fragmentKeys: ReadonlyMap<number, Uint8Array>
     },
   ): SegmentOpener
+  /** 262,112 bytes with anything in them, for the plaintext of a segment that is not the last. */
+  takePlaintext(): Uint8Array<ArrayBuffer>
+  /**
+   * Takes back what a `split` gave, to write later segments there: fresh pages cost more than all arithmetic. All blocks of
+   * the segment at once, and only when nothing reads them any more. Not calling it costs speed and nothing else.
+   */
+  recycle(blocks: readonly Uint8Array<ArrayBuffer>[]): void
   close(): Promise<void>
 }

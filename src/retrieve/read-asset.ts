@@ -170,7 +170,7 @@ class Reading {
     const at = (segment - run.first) * (innerBlockLength(scheme) + BLOCK_TAG_BYTES)
     const length = blockLength(scheme, this.#sealed.sealedBytes, segment) + BLOCK_TAG_BYTES
     while (true) {
-      const blocks = shares.map(({ source, bytes }) => ({ index: source.index, bytes: bytes.slice(at, at + length) }))
+      const blocks = shares.map(({ source, bytes }) => ({ index: source.index, bytes: bytes.subarray(at, at + length) }))
       const opened = await this.#open(opener, segment, isLast, blocks, gather, shares, scheme.k)
       if (opened) return { segment, plaintext: opened }
     }

@@ -21,7 +21,10 @@ export interface SplitRequest {
   readonly codec: number
   readonly segment: number
   readonly last: boolean
+  /** Its buffer comes back with the answer, to be filled again. */
   readonly plaintext: Uint8Array<ArrayBuffer>
+  /** Where the blocks go: exactly as long as they are. Without it the thread makes one. */
+  readonly target: ArrayBuffer | undefined
 }
 
 export interface OpenRequest {
@@ -31,15 +34,17 @@ export interface OpenRequest {
   readonly segment: number
   readonly last: boolean
   readonly sealedBytes: number
-  /** All views of one buffer, which is transferred. */
-  readonly blocks: readonly { readonly index: number; readonly bytes: Uint8Array<ArrayBuffer> }[]
+  /** Blocks one behind the other; the buffer may be longer, and comes back with the answer. */
+  readonly framed: ArrayBuffer
+  readonly blocks: readonly { readonly index: number; readonly lengthBytes: number }[]
 }
 
 export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind: 'forget'; readonly codec: number }
 
 export type FromWorker =
-  | { readonly job: number; readonly blocks: Uint8Array<ArrayBuffer>[] }
-  | { readonly job: number; readonly opened: OpenedSegment }
+  /** `framed`: the n blocks, equally long. */
+  | { readonly job: number; readonly framed: ArrayBuffer; readonly plaintext: ArrayBuffer }
+  | { readonly job: number; readonly opened: OpenedSegment; readonly framed: ArrayBuffer }
   | {
       readonly job: number
       readonly error: { readonly code: ErrorCode; readonly message: string; readonly fields: SafeFields }

@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { checkFloeHeader } from '../../crypto/floe.ts'
+import { innerBlockBytes } from '../../crypto/dispersal.ts'
+import { SEGMENT_PLAIN_BYTES, checkFloeHeader } from '../../crypto/floe.ts'
+import { BLOCK_TAG_BYTES } from '../../crypto/fragment-tag.ts'
 import type { KernelName } from '../../crypto/kernel/kernel.ts'
-import { checkScheme } from '../../domain/dispersal.ts'
+import { checkScheme, dataRows } from '../../domain/dispersal.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type {
   AssetCipher,
@@ -15,6 +17,7 @@ import type {
 import { nodePrimitives } from '../node-primitives.ts'
 import { loadKernel } from './codec-tools.ts'
 import type { CodecSetup, FromWorker, OpenRequest, SplitRequest } from './protocol.ts'
+import { SpareBuffers } from './spare-buffers.ts'
 
 /** Segments that lie ready at a thread, so that it never waits for the next: one in work, one behind it. */
 const JOBS_PER_WORKER = 2
@@ -57,7 +60,7 @@ interface Lane {
 }
 
 /**
- * The segment codec on a pool of worker threads. Buffers are transferred both ways where they can be; keys are sent once a
+ * The segment codec on a pool of worker threads. Buffers are transferred both ways, and used again; keys are sent once a
  * thread and codec, and overwritten on close as far as JavaScript can. Threads start with the first job and do not keep
  * the process alive while idle.
  *
@@ -74,6 +77,7 @@ class Pool implements WorkerEngine {
   readonly #script: URL
   readonly #lanes = new Set<Lane>()
   readonly #codecs = new Set<Codec>()
+  readonly #spare = new SpareBuffers()
   #queue: Job[] = []
   #counter = 0
   #closed = false
@@ -102,11 +106,17 @@ class Pool implements WorkerEngine {
         rowsKey: Uint8Array.from(sharing.rowsKey),
       },
     })
+    const innerBytes = scheme.n * (innerBlockBytes(dataRows(scheme)) + BLOCK_TAG_BYTES)
     return {
       split: async (segment, plaintext, last) => {
         const own = ownBuffer(plaintext)
-        const reply = await this.#run(codec, { kind: 'split', segment, last, plaintext: own }, [own.buffer])
-        return (reply as { blocks: Uint8Array<ArrayBuffer>[] }).blocks
+        const target = last ? undefined : this.#spare.take(innerBytes)
+        const transfer = target === undefined ? [own.buffer] : [own.buffer, target]
+        const reply = await this.#run(codec, { kind: 'split', segment, last, plaintext: own, target }, transfer)
+        const { framed, plaintext: free } = reply as Extract<FromWorker, { plaintext: ArrayBuffer }>
+        if (free.byteLength === SEGMENT_PLAIN_BYTES) this.#spare.give(free)
+        const blockBytes = framed.byteLength / scheme.n
+        return Array.from({ length: scheme.n }, (_, i) => new Uint8Array(framed, i * blockBytes, blockBytes))
       },
       close: () => {
         this.#closeCodec(codec)
@@ -127,9 +137,12 @@ class Pool implements WorkerEngine {
     })
     return {
       open: async (segment, last, sealedBytes, blocks) => {
-        const { copies, buffer } = gather(blocks)
-        const reply = await this.#run(codec, { kind: 'open', segment, last, sealedBytes, blocks: copies }, [buffer])
-        return (reply as { opened: OpenedSegment }).opened
+        const framed = this.#copy(blocks)
+        const lengths = blocks.map(({ index, bytes }) => ({ index, lengthBytes: bytes.length }))
+        const request = { kind: 'open', segment, last, sealedBytes, framed, blocks: lengths } as const
+        const reply = (await this.#run(codec, request, [framed])) as Extract<FromWorker, { opened: OpenedSegment }>
+        this.#spare.give(reply.framed)
+        return reply.opened
       },
       close: () => {
         this.#closeCodec(codec)
@@ -137,8 +150,18 @@ class Pool implements WorkerEngine {
     }
   }
 
+  takePlaintext(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#spare.takeOrMake(SEGMENT_PLAIN_BYTES))
+  }
+
+  recycle(blocks: readonly Uint8Array<ArrayBuffer>[]): void {
+    const buffer = blocks[0]?.buffer
+    if (buffer !== undefined && !this.#closed) this.#spare.give(buffer)
+  }
+
   async close(): Promise<void> {
     this.#closed = true
+    this.#spare.clear()
     const lanes = [...this.#lanes]
     const unfinished = [...this.#queue, ...lanes.flatMap((lane) => [...lane.jobs.values()])]
     this.#queue = []
@@ -147,6 +170,18 @@ class Pool implements WorkerEngine {
     for (const codec of this.#codecs) wipe(codec)
     this.#codecs.clear()
     await Promise.all(lanes.map((lane) => lane.worker.terminate()))
+  }
+
+  /** Blocks are often views of one answer of a node, and the caller keeps the good ones when others were bad. */
+  #copy(blocks: readonly FramedBlock[]): ArrayBuffer {
+    const buffer = this.#spare.takeOrMake(blocks.reduce((length, { bytes }) => length + bytes.length, 0))
+    const whole = new Uint8Array(buffer)
+    let at = 0
+    for (const { bytes } of blocks) {
+      whole.set(bytes, at)
+      at += bytes.length
+    }
+    return buffer
   }
 
   /** Checked here, so that a wrong key is an error of `splitter` or `opener` and not of the first segment. */
@@ -267,16 +302,4 @@ function wipe({ setup: { cipher, sharing } }: Codec): void {
 /** A view of part of a buffer would send, or take away, all of it; Node's pooled buffers cannot be transferred at all. */
 function ownBuffer(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes)
-}
-
-/** Copies: blocks are often views of one answer of a node, and the caller keeps the good ones when others were bad. */
-function gather(blocks: readonly FramedBlock[]) {
-  const whole = new Uint8Array(blocks.reduce((length, { bytes }) => length + bytes.length, 0))
-  let at = 0
-  const copies = blocks.map(({ index, bytes }) => {
-    whole.set(bytes, at)
-    at += bytes.length
-    return { index, bytes: whole.subarray(at - bytes.length, at) }
-  })
-  return { copies, buffer: whole.buffer }
 }

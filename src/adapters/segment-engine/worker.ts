@@ -31,15 +31,24 @@ port.on('message', (message: ToWorker) => {
       return
     case 'split':
       answer(message.job, () => {
-        const blocks = sealers.get(message.codec)!.split(message.segment, message.plaintext, message.last)
-        return [{ job: message.job, blocks }, blocks.map((block) => block.buffer)]
+        const { segment, plaintext, last, target } = message
+        const sealer = sealers.get(message.codec)!
+        const [first] = sealer.split(segment, plaintext, last, target && new Uint8Array(target))
+        const framed = first!.buffer
+        return [{ job: message.job, framed, plaintext: plaintext.buffer }, [framed, plaintext.buffer]]
       })
       return
     case 'open':
       answer(message.job, () => {
-        const { segment, last, sealedBytes, blocks } = message
+        const { segment, last, sealedBytes, framed } = message
+        let at = 0
+        const blocks = message.blocks.map(({ index, lengthBytes }) => {
+          at += lengthBytes
+          return { index, bytes: new Uint8Array(framed, at - lengthBytes, lengthBytes) }
+        })
         const opened = openers.get(message.codec)!.open(segment, last, sealedBytes, blocks)
-        return [{ job: message.job, opened }, 'plaintext' in opened ? [opened.plaintext.buffer] : []]
+        const transfer = 'plaintext' in opened ? [framed, opened.plaintext.buffer] : [framed]
+        return [{ job: message.job, opened, framed }, transfer]
       })
   }
 })
