@@ -1,0 +1,89 @@
+import { captionsMaxBytes } from '../../domain/captions.ts'
+import { MosaikError } from '../../domain/errors.ts'
+import type { Id } from '../../domain/ids.ts'
+import type { UploadCatalog, UploadRow } from '../../ports/catalog/access.ts'
+import type { WorkCatalog } from '../../ports/catalog/recordings.ts'
+import type { Intake } from '../../ports/source.ts'
+import type { Spool } from '../../ports/spool.ts'
+import type { Clock, Log } from '../../ports/system.ts'
+import { isRecording, recordingInfoOf } from './metadata.ts'
+
+/** What the end of an upload needs. */
+export interface FinishPorts {
+  readonly uploads: UploadCatalog
+  readonly catalog: { readonly work: Pick<WorkCatalog, 'ofRecording'> }
+  readonly spool: Spool
+  readonly intake: Intake
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** @throws E_SOURCE_EMPTY, E_INPUT when an upload of this length makes no sense */
+export function checkLength(lengthBytes: number, { metadata }: Pick<UploadRow, 'metadata'>): void {
+  if (lengthBytes === 0) throw new MosaikError('E_SOURCE_EMPTY', 'the file is empty: there is nothing to keep')
+  if (!isRecording({ metadata }) && lengthBytes > captionsMaxBytes) {
+    throw new MosaikError('E_INPUT', `captions must have at most ${captionsMaxBytes} bytes`)
+  }
+}
+
+/** The complete captions upload that a recording names, when it is the same sender's. */
+export async function captionsOf(
+  uploads: UploadCatalog,
+  { metadata, organisation, owner }: Pick<UploadRow, 'metadata' | 'organisation' | 'owner'>,
+): Promise<UploadRow | undefined> {
+  const id = metadata['captionsUpload']
+  const row = id === undefined ? undefined : await uploads.upload(id)
+  if (row === undefined || row.organisation !== organisation || row.owner !== owner) return undefined
+  return !isRecording(row) && row.state === 'complete' ? row : undefined
+}
+
+/**
+ * Makes the recording of an upload whose bytes are all there; the row comes back as it is then. Safe to repeat at any point: a second run
+ * finds the first one's recording. Uploads that are not complete come back unchanged.
+ *
+ * @throws whatever intake refuses
+ */
+export async function settle(ports: FinishPorts, row: UploadRow): Promise<UploadRow> {
+  const { uploads, spool, clock } = ports
+  if (row.state !== 'receiving' && row.state !== 'complete') return row
+  if (row.recording !== null || row.lengthBytes === null) return row
+  let present = row
+  if (row.state === 'receiving') {
+    if ((await spool.offsetBytes(row.id)) !== row.lengthBytes) return row
+    checkLength(row.lengthBytes, row)
+    const change = { state: 'complete', offsetBytes: row.lengthBytes } as const
+    await uploads.updateUpload(row.id, change, clock.nowMs())
+    present = { ...row, ...change }
+  }
+  return isRecording(present) ? await deposit(ports, present) : present
+}
+
+async function deposit(ports: FinishPorts, row: UploadRow): Promise<UploadRow> {
+  const { uploads, intake, clock, log } = ports
+  const captions = await captionsOf(uploads, row)
+  if (captions === undefined && row.metadata['captionsUpload'] !== undefined) {
+    log.warn('upload.captions-gone', { upload: row.id })
+  }
+  const { recording, created } = await intake.deposit(row.organisation, {
+    info: recordingInfoOf(row),
+    original: { kind: 'upload', upload: row.id },
+    captions: captions === undefined ? null : { kind: 'upload', upload: captions.id },
+  })
+  const isOurs = created || (await isMadeOf(ports, recording, row.id))
+  const change = { recording, state: isOurs ? 'complete' : 'consumed' } as const
+  await uploads.updateUpload(row.id, change, clock.nowMs())
+  if (captions !== undefined) await uploads.updateUpload(captions.id, change, clock.nowMs())
+  if (!isOurs) {
+    // The recording was there before, of other bytes: these here are in nobody's work.
+    log.info('upload.doubled', { upload: row.id, recording })
+    await ports.spool.remove(row.id)
+    if (captions !== undefined) await ports.spool.remove(captions.id)
+  }
+  return { ...row, ...change }
+}
+
+/** True when the recording's work reads this upload: then it was this upload's deposit that made it, in a run that was cut off. */
+async function isMadeOf({ catalog }: FinishPorts, recording: Id, upload: Id): Promise<boolean> {
+  const work = await catalog.work.ofRecording(recording)
+  return work.some(({ input }) => input.kind === 'upload' && input.upload === upload)
+}
