@@ -13,6 +13,7 @@ import { authenticate, callerOf } from './authenticate.ts'
 import { linkRoutes } from './links.ts'
 import { nodeRoutes } from './nodes.ts'
 import { readJson } from './parsed.ts'
+import { policyRoutes } from './policy.ts'
 import { recordingRoutes } from './recordings.ts'
 import { workRoutes } from './work.ts'
 
@@ -53,6 +54,7 @@ export function createApi(options: ApiOptions): Router {
   })
   router.use(recordingRoutes(options))
   router.use(linkRoutes(options))
+  router.use(policyRoutes(options))
   router.use(nodeRoutes(options))
   router.use(workRoutes(options))
   router.use((_request, response) => sendNotFound(response, 'there is no such route'))
