@@ -13,7 +13,7 @@ import { toHex } from '../domain/ids.ts'
  * calculates wrongly must be noticed on that day, not at a restore. Inputs are 00 01 02 …; the answers were made by two
  * implementations each where there are two (node:crypto and noble).
  *
- * Takes some 50 ms.
+ * Takes a tenth of a second or two.
  *
  * @param suite1Kem the KEM of suite 1 that the vault uses.
  * @throws E_INTERNAL naming the primitive.
