@@ -1,11 +1,11 @@
-import { MosaikError } from '../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import { acceptsReads, type StorageNode } from '../domain/node.ts'
-import { decodeNodeMarker } from '../format/node-marker.ts'
+import { decodeNodeMarker, type NodeMarker } from '../format/node-marker.ts'
 import { MARKER_NAME } from '../format/object-names.ts'
 import type { InstallationCatalog, NodeRow } from '../ports/catalog/access.ts'
 import type { AtRestVault } from '../ports/keyring.ts'
-import { nodeCapabilities, type NodeDriver } from '../ports/node-driver.ts'
+import { nodeCapabilities, type NodeCapabilities, type NodeDriver, type NodeSettings } from '../ports/node-driver.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import type { ObjectStore } from '../ports/object-store.ts'
 import type { Clock } from '../ports/system.ts'
@@ -59,7 +59,9 @@ export class CatalogNodePool implements NodePool {
     if (open) void open.store.then((store) => store.close()).catch(() => undefined)
     const store = this.#open(row)
     this.#stores.set(node, { settingsKey, store })
-    store.catch(() => this.#stores.delete(node))
+    store.catch(() => {
+      if (this.#stores.get(node)?.store === store) this.#stores.delete(node)
+    })
     return await store
   }
 
@@ -106,25 +108,53 @@ export class CatalogNodePool implements NodePool {
     return this.#rows
   }
 
-  /** Opens the node's store and makes sure that it is our node and not an empty folder or somebody else's. */
+  /** Opens the node's store and makes sure that it is our node and not an empty bucket or somebody else's. */
   async #open(row: NodeRow): Promise<ObjectStore> {
-    const secret = row.wrappedSecret && (await this.#ports.atRest.unwrapAtRest(row.id, row.wrappedSecret))
-    const store = await this.#ports.driver.open(
-      joinNodeSettings(row.settings, secret),
-      nodeCapabilities.parse(row.capabilities),
-      { label: row.name },
-    )
+    const store = await this.#ports.driver.open(await this.#settings(row), capabilitiesOf(row), { label: row.name })
     try {
-      const marker = decodeNodeMarker(await store.get(MARKER_NAME, undefined, AbortSignal.timeout(MARKER_TIMEOUT_MS)))
-      if (marker.node !== row.id || marker.installation !== this.#ports.installationId) {
-        throw new MosaikError('E_NODE_FOREIGN', `node ${row.name} carries the marker of another node or vault`, {
-          node: row.id,
-        })
-      }
+      await this.#checkMarker(row, store)
       return store
     } catch (error) {
       await store.close()
       throw error
     }
   }
+
+  async #settings(row: NodeRow): Promise<NodeSettings> {
+    const secret = row.wrappedSecret && (await this.#ports.atRest.unwrapAtRest(row.id, row.wrappedSecret))
+    return joinNodeSettings(row.settings, secret)
+  }
+
+  async #checkMarker(row: NodeRow, store: ObjectStore): Promise<void> {
+    const foreign = (what: string, cause?: unknown): MosaikError =>
+      new MosaikError('E_NODE_FOREIGN', `node ${row.name} ${what}`, { node: row.id }, cause)
+    let bytes: Uint8Array
+    try {
+      bytes = await store.get(MARKER_NAME, undefined, AbortSignal.timeout(MARKER_TIMEOUT_MS))
+    } catch (error) {
+      // Absent is an answer: this is not the place that we wrote to.
+      if (isMosaikError(error, 'E_OBJECT_ABSENT')) throw foreign('has no marker: it is empty, or another place', error)
+      if (isMosaikError(error, 'E_ABORTED')) {
+        throw new MosaikError('E_NODE_UNREACHABLE', `node ${row.name} did not answer in time`, { node: row.id }, error)
+      }
+      throw error
+    }
+    let marker: NodeMarker
+    try {
+      marker = decodeNodeMarker(bytes)
+    } catch (error) {
+      throw foreign('carries a marker that is not one of ours', error)
+    }
+    if (marker.node !== row.id || marker.installation !== this.#ports.installationId) {
+      throw foreign('carries the marker of another node or vault')
+    }
+  }
+}
+
+function capabilitiesOf(row: NodeRow): NodeCapabilities {
+  const parsed = nodeCapabilities.safeParse(row.capabilities)
+  if (parsed.success) return parsed.data
+  throw new MosaikError('E_CONFIG', `what the catalog knows of node ${row.name} cannot be read; probe it again`, {
+    node: row.id,
+  })
 }

@@ -24,6 +24,14 @@ export function splitNodeSettings(settings: NodeSettings): {
 
 /** The settings whole again, from what the catalog keeps. @throws E_INPUT */
 export function joinNodeSettings(shown: Readonly<Record<string, unknown>>, secret: Uint8Array | null): NodeSettings {
-  const opened = secret ? credentials.parse(JSON.parse(new TextDecoder().decode(secret))) : {}
-  return parseNodeSettings({ ...shown, ...opened })
+  return parseNodeSettings({ ...shown, ...(secret && openCredentials(secret)) })
+}
+
+function openCredentials(secret: Uint8Array): z.infer<typeof credentials> {
+  try {
+    return credentials.parse(JSON.parse(new TextDecoder().decode(secret)))
+  } catch {
+    // Not the cause: what cannot be parsed is quoted there.
+    throw new MosaikError('E_INPUT', 'the credentials of the node in the catalog cannot be read; add the node again')
+  }
 }

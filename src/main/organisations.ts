@@ -21,7 +21,11 @@ export interface OrganisationPorts {
   readonly log: Log
 }
 
-/** Makes an organisation: its keys, its first vault card signed by the root, its row. The row comes last: without it nothing counts. */
+export type CardPorts = Pick<OrganisationPorts, 'catalog' | 'pool' | 'primitives' | 'clock' | 'log'>
+
+/**
+ * Makes an organisation: its keys, its first vault card signed by the root, its row with the card. Keys without a row count for nothing.
+ */
 export async function createOrganisation(
   ports: OrganisationPorts,
   request: { readonly name: string; readonly scheme: Scheme; readonly placementRule: PlacementRule },
@@ -50,7 +54,7 @@ export async function createOrganisation(
 const CARD_TIMEOUT_MS = 30_000
 
 /** Puts every card that is missing onto a node. Safe to repeat; a node that does not answer gets its cards another time. */
-export async function spreadCards(ports: OrganisationPorts, node: Id): Promise<void> {
+export async function spreadCards(ports: CardPorts, node: Id): Promise<void> {
   for (const { id: organisation } of await ports.catalog.installation.organisations()) {
     const placed = await ports.catalog.layout.organisationObjects(organisation, 'card')
     for (const card of await ports.catalog.installation.cards(organisation)) {

@@ -21,10 +21,15 @@ export function queueTable(
       leaseMs: 30_000,
       maxAttempts: 5,
       handler: (context) => storeOriginal(ports, context),
-      failed: async (work, error) => {
+      waiting: async (work, reason, fence) => {
+        if (await isPast(catalog, work)) return
+        await catalog.recordings.update(work.recording, { state: 'received', reason }, clock.nowMs(), fence)
+      },
+      failed: async (work, reason, fence) => {
+        if (await isPast(catalog, work)) return
         const nowMs = clock.nowMs()
-        await catalog.recordings.update(work.recording, { state: 'failed', reason: error }, nowMs)
-        await catalog.recordings.addEvent(work.recording, nowMs, 'failed', error)
+        await catalog.recordings.update(work.recording, { state: 'failed', reason }, nowMs, fence)
+        await catalog.recordings.addEvent(work.recording, nowMs, 'failed', { ...reason })
       },
     },
     transcode: {
@@ -33,10 +38,15 @@ export function queueTable(
       leaseMs: 30_000,
       maxAttempts: 3,
       handler: (context) => transcode(ports, context),
-      failed: async (work, error) => {
+      waiting: async (work, reason, fence) => {
+        if (await isPast(catalog, work)) return
+        await catalog.recordings.update(work.recording, { state: 'stored', reason }, clock.nowMs(), fence)
+      },
+      failed: async (work, reason, fence) => {
+        if (await isPast(catalog, work)) return
         const nowMs = clock.nowMs()
-        await catalog.recordings.update(work.recording, { state: 'unplayable', reason: error }, nowMs)
-        await catalog.recordings.addEvent(work.recording, nowMs, 'unplayable', error)
+        await catalog.recordings.update(work.recording, { state: 'unplayable', reason }, nowMs, fence)
+        await catalog.recordings.addEvent(work.recording, nowMs, 'unplayable', { ...reason })
       },
     },
     release: {
@@ -45,11 +55,17 @@ export function queueTable(
       leaseMs: 30_000,
       maxAttempts: 10,
       handler: (context) => releaseSource(ports, context),
-      failed: async (work, error) => {
-        await catalog.recordings.addEvent(work.recording, clock.nowMs(), 'source-kept', error)
-      },
+      waiting: () => Promise.resolve(),
+      failed: (work, reason) =>
+        catalog.recordings.addEvent(work.recording, clock.nowMs(), 'source-kept', { ...reason }),
     },
   }
+}
+
+/** True when the stage has committed and only what comes after it failed: the recording says where it is already. */
+async function isPast(catalog: Catalog, work: WorkRow): Promise<boolean> {
+  const recording = await catalog.recordings.get(work.recording, undefined)
+  return work.stage === 'store' ? (recording?.generation ?? 0) > 0 : recording?.state === 'ready'
 }
 
 export interface WorkerPorts {

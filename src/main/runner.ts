@@ -2,7 +2,7 @@ import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import type { StageContext, StageOutcome } from '../pipeline/stage.ts'
 import type { Catalog } from '../ports/catalog.ts'
-import type { WorkRow, WorkStage } from '../ports/catalog/recordings.ts'
+import type { Fence, WorkRow, WorkStage } from '../ports/catalog/recordings.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 
 /** One line of the queue table: who does a stage, how many at once, how often, how long between tries. */
@@ -13,8 +13,16 @@ export interface QueueSpec {
   /** Tries before the work counts as failed; trouble of nodes is tried for ever. */
   readonly maxAttempts: number
   readonly handler: (context: StageContext) => Promise<StageOutcome>
-  /** Called once when the work has failed for good. */
-  readonly failed: (work: WorkRow, error: { readonly code: ErrorCode; readonly message: string }) => Promise<void>
+  /** Called when the work will be tried again, while the lease still holds: says on the recording what it waits for. */
+  readonly waiting: (work: WorkRow, reason: Reason, fence: Fence) => Promise<void>
+  /** Called when the work has failed for good, while the lease still holds; again when the process dies before that is written down. */
+  readonly failed: (work: WorkRow, reason: Reason, fence: Fence) => Promise<void>
+}
+
+/** Why, for people. */
+export interface Reason {
+  readonly code: ErrorCode
+  readonly message: string
 }
 
 export interface RunnerPorts {
@@ -32,6 +40,8 @@ const patient: ReadonlySet<ErrorCode> = new Set([
   'E_SHARES_TOO_FEW',
   'E_PLACEMENT_RULE',
   'E_NODE_UNREACHABLE',
+  'E_KEYRING_LOCKED',
+  'E_KEYRING_RATE',
   'E_ABORTED',
   'E_LEASE_LOST',
 ])
@@ -47,8 +57,6 @@ export async function runWork(ports: RunnerPorts, spec: QueueSpec, workId: Id, s
   const { catalog, clock, log } = ports
   const work = await catalog.work.claim(workId, clock.nowMs(), spec.leaseMs)
   if (!work) return
-  const recording = await catalog.recordings.get(work.recording, undefined)
-  if (!recording) return
   const lease = new AbortController()
   const signal = AbortSignal.any([shutdown, lease.signal])
   const fence = { work: work.id, fence: work.fence }
@@ -56,6 +64,10 @@ export async function runWork(ports: RunnerPorts, spec: QueueSpec, workId: Id, s
   const renewing = keepLease(ports, spec, fence, progress, lease)
   const startedAtMs = clock.monotonicMs()
   try {
+    const recording = await catalog.recordings.get(work.recording, undefined)
+    if (!recording) {
+      throw new MosaikError('E_RECORDING_UNKNOWN', 'there is no such recording (any more)', { recording: work.recording })
+    }
     const outcome = await spec.handler({
       recording,
       work,
@@ -127,9 +139,7 @@ async function workFailed(
   shuttingDown: boolean,
 ): Promise<void> {
   const { catalog, clock, log } = ports
-  const reason = isMosaikError(error)
-    ? { code: error.code, message: error.message }
-    : { code: 'E_INTERNAL' as const, message: 'an unexpected fault; the log says more' }
+  const reason = reasonOf(error, shuttingDown)
   const fields = {
     work: work.id,
     stage: work.stage,
@@ -141,26 +151,51 @@ async function workFailed(
     log.warn('work.lease-lost', fields)
     return
   }
-  const final =
-    !shuttingDown &&
-    !patient.has(reason.code) &&
-    ((isMosaikError(error) && error.retry === 'never') || work.attemptsCount >= spec.maxAttempts)
+  // Tries that only waited for nodes, or were handed back, do not use the others up: what comes after them gets one more.
+  const isUsedUp = work.attemptsCount >= spec.maxAttempts && !(work.error && patient.has(work.error.code))
+  const isHopeless = isMosaikError(error) && error.retry === 'never'
+  const isFinal = !shuttingDown && !patient.has(reason.code) && (isHopeless || isUsedUp)
   const delayMs = shuttingDown ? 0 : retryDelayMs(work.attemptsCount, ports.random)
-  const detail = isMosaikError(error) ? error.fields : { stack: error instanceof Error ? error.stack : String(error) }
-  log.warn(final ? 'work.failed' : 'work.retry', { ...fields, delayMs, ...detail })
+  if (shuttingDown) log.info('work.handed-back', fields)
+  else log.warn(isFinal ? 'work.failed' : 'work.retry', { ...detailOf(error), ...fields, delayMs })
   const nowMs = clock.nowMs()
   const fence = { work: work.id, fence: work.fence }
   try {
-    await catalog.work.fail(fence, nowMs, reason, final ? null : nowMs + delayMs)
-    if (final) await spec.failed(work, reason)
-    else if (!shuttingDown) ports.announce(work, delayMs)
+    // Before the work's own row: whoever dies in between leaves a lease that runs out, not a recording that says nothing.
+    if (isFinal) await spec.failed(work, reason, fence)
+    else if (!shuttingDown) await spec.waiting(work, reason, fence)
+    await catalog.work.fail(fence, nowMs, reason, isFinal ? null : nowMs + delayMs)
+    if (!isFinal && !shuttingDown) ports.announce(work, delayMs)
   } catch (failure) {
     // The lease runs out and the sweep takes over.
     log.error('work.fail-not-written', {
       ...fields,
-      cause: failure instanceof Error ? failure.message : String(failure),
+      cause: isMosaikError(failure) ? failure.code : 'unexpected',
     })
   }
+}
+
+function reasonOf(error: unknown, shuttingDown: boolean): Reason {
+  if (shuttingDown) return { code: 'E_ABORTED', message: 'the vault was stopped; it goes on when the vault runs again' }
+  if (isMosaikError(error)) return { code: error.code, message: error.message }
+  return { code: 'E_INTERNAL', message: 'an unexpected fault; the log says more' }
+}
+
+/**
+ * What the log says of an error; its message, which may name a file, is in the catalog. Of one that is not ours its kind and where it was thrown: its message may quote what it choked on, a
+ * credential in JSON for example.
+ */
+function detailOf(error: unknown): Readonly<Record<string, unknown>> {
+  if (isMosaikError(error)) return { ...causeOf(error.cause), ...error.fields }
+  return causeOf(error)
+}
+
+function causeOf(error: unknown): Readonly<Record<string, unknown>> {
+  if (!(error instanceof Error)) return {}
+  if (isMosaikError(error)) return { cause: error.code }
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  const { code } = error as NodeJS.ErrnoException
+  return { cause: typeof code === 'string' ? `${error.name} ${code}` : error.name, at: frames.slice(0, 8).map((line) => line.trim()) }
 }
 
 function retryDelayMs(attemptsCount: number, random: Random): number {

@@ -17,7 +17,6 @@ import { findPassphrase } from './passphrase.ts'
 import { offerRecoveryKey } from './recovery-key.ts'
 import type { Screen } from './screen.ts'
 import { openVault, type Vault } from './vault.ts'
-import { startWatching } from './watching.ts'
 
 export interface StartOptions {
   readonly askPassphrase: boolean
@@ -64,7 +63,6 @@ export async function startVault(config: Config, options: StartOptions, screen: 
       }
       writeRunFile(config, http.url, { host: tokens.host.token, operator: tokens.operator.token })
       const watching =
-        config.watch === undefined ? undefined : startWatching(resolve(config.watch), config, organisation, ports)
       if (passphrase.demoFile !== undefined && isNew) {
         screen.say(
           `  The keyring's passphrase was written to ${passphrase.demoFile} (mode 0600): good for a demonstration only.`,
@@ -88,7 +86,6 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         publicUrl: http.publicUrl,
         client: new VaultClient(http.url, { host: tokens.host.token, operator: tokens.operator.token }),
         async close() {
-          await watching?.close()
           await http.close()
           for (const { id } of Object.values(tokens)) {
             await vault.catalog.tokens.revokeToken(id, clock.nowMs()).catch(() => undefined)

@@ -1,12 +1,14 @@
 import { isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
+import { acceptsWrites } from '../domain/node.ts'
 import { commitState, type CommitStatePorts } from '../pipeline/commit-state.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Spool } from '../ports/spool.ts'
 import type { Clock, Log } from '../ports/system.ts'
 import { collect, type CollectPorts } from '../upkeep/blind/collect.ts'
+import { spreadCards, type CardPorts } from './organisations.ts'
 
-export interface UpkeepPorts extends CollectPorts, CommitStatePorts {
+export interface UpkeepPorts extends CollectPorts, CommitStatePorts, CardPorts {
   readonly catalog: Catalog
   readonly spool: Spool
   readonly clock: Clock
@@ -22,15 +24,20 @@ export interface Upkeep {
 
 const TICK_MS = 2_000
 const STATE_EVERY_MS = 10 * 60_000
+/** After a state that could not be written: every try spends a number, and signs shares that are thrown away. Doubled up to a state's own time. */
+const STATE_RETRY_MS = 5_000
 const COLLECT_EVERY_MS = 60_000
+const CARDS_EVERY_MS = 60_000
 const SPOOL_EVERY_MS = 60 * 60_000
 
-/** Writes organisation states on change and at least every ten minutes while the vault runs, collects, turns spool keys, forgets ended sessions. */
+/** Writes organisation states on change and at least every ten minutes while the vault runs, puts missing cards onto nodes, collects, turns spool keys, forgets ended sessions. */
 export function startUpkeep(ports: UpkeepPorts): Upkeep {
   const stop = new AbortController()
   const dirty = new Set<Id>()
+  /** Organisations whose state could not be written, and when it is tried again. */
+  const retries = new Map<Id, { readonly delayMs: number; readonly atMs: number }>()
   let allDirty = false
-  const lastMs = { state: ports.clock.monotonicMs(), collect: -Infinity, spool: -Infinity }
+  const lastMs = { state: ports.clock.monotonicMs(), cards: ports.clock.monotonicMs(), collect: -Infinity, spool: -Infinity }
 
   const attempt = async (what: string, task: () => Promise<unknown>): Promise<boolean> => {
     try {
@@ -38,8 +45,8 @@ export function startUpkeep(ports: UpkeepPorts): Upkeep {
       return true
     } catch (error) {
       if (!stop.signal.aborted) {
-        const cause = error instanceof Error ? error.message : String(error)
-        ports.log.warn(`upkeep.${what}-failed`, { code: isMosaikError(error) ? error.code : 'E_INTERNAL', cause })
+        const fields = isMosaikError(error) ? { code: error.code, ...error.fields } : { code: 'E_INTERNAL' }
+        ports.log.warn(`upkeep.${what}-failed`, fields)
       }
       return false
     }
@@ -53,20 +60,36 @@ export function startUpkeep(ports: UpkeepPorts): Upkeep {
   }
 
   const writeStates = async (): Promise<void> => {
-    const everyone = allDirty || due('state', STATE_EVERY_MS)
-    allDirty = false
-    const organisations = everyone ? (await ports.catalog.installation.organisations()).map(({ id }) => id) : [...dirty]
-    dirty.clear()
-    for (const organisation of organisations) {
+    if (allDirty || due('state', STATE_EVERY_MS)) {
+      for (const { id } of await ports.catalog.installation.organisations()) dirty.add(id)
+      allDirty = false
+    }
+    for (const organisation of [...dirty]) {
       if (stop.signal.aborted) return
-      const isWritten = await attempt('state', () => commitState(ports, organisation, stop.signal))
-      if (!isWritten) dirty.add(organisation)
+      const retry = retries.get(organisation)
+      if (retry && retry.atMs > ports.clock.monotonicMs()) continue
+      // Before the write: what changes while it runs makes it dirty again.
+      dirty.delete(organisation)
+      if (await attempt('state', () => commitState(ports, organisation, stop.signal))) {
+        retries.delete(organisation)
+        continue
+      }
+      dirty.add(organisation)
+      const delayMs = Math.min(STATE_EVERY_MS, retry ? 2 * retry.delayMs : STATE_RETRY_MS)
+      retries.set(organisation, { delayMs, atMs: ports.clock.monotonicMs() + delayMs })
+    }
+  }
+
+  const spreadMissingCards = async (): Promise<void> => {
+    for (const node of await ports.pool.nodes()) {
+      if (acceptsWrites(node) && ports.pool.isHealthy(node.id)) await spreadCards(ports, node.id)
     }
   }
 
   const loop = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       await attempt('state', writeStates)
+      if (due('cards', CARDS_EVERY_MS)) await attempt('cards', spreadMissingCards)
       if (due('collect', COLLECT_EVERY_MS)) await attempt('collect', () => collect(ports, stop.signal))
       if (due('spool', SPOOL_EVERY_MS)) await attempt('spool', () => ports.spool.rotateKeys())
       await attempt('sessions', () => ports.catalog.links.dropExpiredSessions(ports.clock.nowMs()))

@@ -1,5 +1,0 @@
-import { nodeFolder } from '../adapters/node-folder.ts'
-import type { Id } from '../domain/ids.ts'
-import { startWatchedFolder } from '../sources/watched-folder.ts'
-import type { Config } from './config.ts'
-import type { HttpPorts } from './http-server.ts'
