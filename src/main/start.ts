@@ -62,7 +62,6 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         operator: await issueLocalToken(ports, organisation, 'operator'),
       }
       writeRunFile(config, http.url, { host: tokens.host.token, operator: tokens.operator.token })
-      const watching =
       if (passphrase.demoFile !== undefined && isNew) {
         screen.say(
           `  The keyring's passphrase was written to ${passphrase.demoFile} (mode 0600): good for a demonstration only.`,
