@@ -46,11 +46,22 @@ const allowedTypes = [Type.uint, Type.bytes, Type.array, Type.map, Type.null]
  * Encodes deterministically.
  *
  * @throws E_FORMAT_CBOR for what a reader would refuse: numbers that are not integers from 0 to 2^53 − 1, text with lone
- * surrogates (callers that take text from outside use `String.prototype.toWellFormed` first), `undefined`.
+ * surrogates (see `wellFormed`), `undefined`.
  */
 export function encodeCbor(value: CborValue): Uint8Array<ArrayBuffer> {
   checkEncodable(value, 0)
   return new Uint8Array(encode(value, rfc8949EncodeOptions))
+}
+
+/**
+ * The value with each lone surrogate in its texts as U+FFFD. Titles and names come from outside: one that was cut inside a
+ * character must not keep a recording from being stored.
+ */
+export function wellFormed(value: CborValue): CborValue {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (value === null || typeof value === 'number' || value instanceof Uint8Array) return value
+  if (Array.isArray(value)) return value.map(wellFormed)
+  return Object.fromEntries(Object.entries(value as CborMap).map(([key, item]) => [key, wellFormed(item)]))
 }
 
 const MAX_DEPTH = 16

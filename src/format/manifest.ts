@@ -28,36 +28,38 @@ import {
   requireField,
   type Read,
 } from './cbor-fields.ts'
-import { decodeCbor, encodeCbor, type CborMap } from './cbor.ts'
+import { decodeCbor, encodeCbor, wellFormed, type CborMap } from './cbor.ts'
 import { sameBytes } from './header-bytes.ts'
 
 /**
  * The body of a manifest document: CBOR with exactly the keys of docs/FORMAT.md §7.
  *
- * Text that came from outside must be well-formed (`String.prototype.toWellFormed`): a lone surrogate has no UTF-8.
+ * A lone surrogate in a text has no UTF-8 and is written as U+FFFD.
  *
  * @throws E_FORMAT_CBOR, E_FORMAT_FIELD, … whatever a reader would throw: what is written can be read.
  */
 export function encodeManifest(manifest: Manifest): Uint8Array<ArrayBuffer> {
-  const bytes = encodeCbor({
-    organisation: fromHex(manifest.organisation),
-    recording: fromHex(manifest.recording),
-    generation: manifest.generation,
-    previous: manifest.previous,
-    salt: manifest.salt,
-    title: manifest.title,
-    source: { kind: manifest.source.kind, externalId: manifest.source.externalId },
-    host: { id: manifest.host.id, name: manifest.host.name, email: manifest.host.email },
-    participants: manifest.participants.map(({ name, email }) => ({ name, email })),
-    startedAtMs: manifest.startedAtMs,
-    depositedAtMs: manifest.depositedAtMs,
-    retention: {
-      mode: manifest.retention.mode,
-      retainUntilMs: manifest.retention.retainUntilMs,
-      deleteByMs: manifest.retention.deleteByMs,
-    },
-    assets: manifest.assets.map(assetToCbor),
-  })
+  const bytes = encodeCbor(
+    wellFormed({
+      organisation: fromHex(manifest.organisation),
+      recording: fromHex(manifest.recording),
+      generation: manifest.generation,
+      previous: manifest.previous,
+      salt: manifest.salt,
+      title: manifest.title,
+      source: { kind: manifest.source.kind, externalId: manifest.source.externalId },
+      host: { id: manifest.host.id, name: manifest.host.name, email: manifest.host.email },
+      participants: manifest.participants.map(({ name, email }) => ({ name, email })),
+      startedAtMs: manifest.startedAtMs,
+      depositedAtMs: manifest.depositedAtMs,
+      retention: {
+        mode: manifest.retention.mode,
+        retainUntilMs: manifest.retention.retainUntilMs,
+        deleteByMs: manifest.retention.deleteByMs,
+      },
+      assets: manifest.assets.map(assetToCbor),
+    }),
+  )
   decodeManifest(bytes)
   return bytes
 }

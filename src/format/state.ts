@@ -18,7 +18,7 @@ import {
   requireField,
   type Read,
 } from './cbor-fields.ts'
-import { decodeCbor, encodeCbor } from './cbor.ts'
+import { decodeCbor, encodeCbor, wellFormed } from './cbor.ts'
 
 /**
  * The body of a state document: CBOR with exactly the keys of docs/FORMAT.md §12.
@@ -26,51 +26,53 @@ import { decodeCbor, encodeCbor } from './cbor.ts'
  * @throws E_FORMAT_CBOR, E_FORMAT_FIELD: what is written can be read.
  */
 export function encodeState(state: OrganisationState): Uint8Array<ArrayBuffer> {
-  const bytes = encodeCbor({
-    organisation: fromHex(state.organisation),
-    generation: state.generation,
-    previous: state.previous,
-    writtenAtMs: state.writtenAtMs,
-    nodes: state.nodes.map((node) => ({
-      id: fromHex(node.id),
-      name: node.name,
-      driver: node.driver,
-      location: node.location,
-      country: node.country,
-      operator: node.operator,
-      parent: node.parent,
-      site: node.site,
-      state: node.state,
-    })),
-    exposures: state.exposures.map((exposure) => ({
-      sharing: fromHex(exposure.sharing),
-      index: exposure.index,
-      node: fromHex(exposure.node),
-      operator: exposure.operator,
-      parent: exposure.parent,
-      site: exposure.site,
-    })),
-    policies: state.policies.map((policy) => ({
-      id: fromHex(policy.id),
-      name: policy.name,
-      mode: policy.mode,
-      retainMs: policy.retainMs,
-      deleteAfterMs: policy.deleteAfterMs,
-    })),
-    holds: state.holds.map((hold) => ({
-      id: fromHex(hold.id),
-      recording: fromHex(hold.recording),
-      name: hold.name,
-      placedBy: hold.placedBy,
-      placedAtMs: hold.placedAtMs,
-    })),
-    tombstones: state.tombstones.map((tombstone) => ({
-      recording: fromHex(tombstone.recording),
-      decidedAtMs: tombstone.decidedAtMs,
-      reason: tombstone.reason,
-    })),
-    revokedLinks: state.revokedLinks.map(fromHex),
-  })
+  const bytes = encodeCbor(
+    wellFormed({
+      organisation: fromHex(state.organisation),
+      generation: state.generation,
+      previous: state.previous,
+      writtenAtMs: state.writtenAtMs,
+      nodes: state.nodes.map((node) => ({
+        id: fromHex(node.id),
+        name: node.name,
+        driver: node.driver,
+        location: node.location,
+        country: node.country,
+        operator: node.operator,
+        parent: node.parent,
+        site: node.site,
+        state: node.state,
+      })),
+      exposures: state.exposures.map((exposure) => ({
+        sharing: fromHex(exposure.sharing),
+        index: exposure.index,
+        node: fromHex(exposure.node),
+        operator: exposure.operator,
+        parent: exposure.parent,
+        site: exposure.site,
+      })),
+      policies: state.policies.map((policy) => ({
+        id: fromHex(policy.id),
+        name: policy.name,
+        mode: policy.mode,
+        retainMs: policy.retainMs,
+        deleteAfterMs: policy.deleteAfterMs,
+      })),
+      holds: state.holds.map((hold) => ({
+        id: fromHex(hold.id),
+        recording: fromHex(hold.recording),
+        name: hold.name,
+        placedBy: hold.placedBy,
+        placedAtMs: hold.placedAtMs,
+      })),
+      tombstones: state.tombstones.map((tombstone) => ({
+        recording: fromHex(tombstone.recording),
+        decidedAtMs: tombstone.decidedAtMs,
+        reason: tombstone.reason,
+      })),
+      revokedLinks: state.revokedLinks.map(fromHex),
+    }),
+  )
   decodeState(bytes)
   return bytes
 }

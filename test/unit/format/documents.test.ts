@@ -26,6 +26,13 @@ describe('manifest (§7)', () => {
     expect(decodeManifest(encodeManifest(sample.manifest))).toEqual(sample.manifest)
   })
 
+  it('stores a title that was cut inside a character', () => {
+    const cut = { ...sample.manifest, title: 'Film \ud83c' }
+    expect(decodeManifest(encodeManifest(cut)).title).toBe('Film \ufffd')
+    const holds = [{ ...sample.state.holds[0]!, name: '\udfac' }]
+    expect(decodeState(encodeState({ ...sample.state, holds })).holds[0]!.name).toBe('\ufffd')
+  })
+
   it('holds four hours in segments of four seconds', () => {
     const segments = Array.from({ length: 3600 }, (_, i) => [900 + i * 1_500_000, 1_500_000, 4_000_000] as const)
     const rendition = (n: number) => {
