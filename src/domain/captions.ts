@@ -28,7 +28,7 @@ const settingPatterns = [
 ]
 /** Tags a caption may have: bold, italic, underline, classes, speakers, languages, ruby, and times. */
 const tagPattern =
-  /^<(\/?(?:b|i|u|c|v|lang|ruby|rt)(?:\.[\w-]+)*(?:[ \t](?:[^<>&]|&\w+;)*)?|(?:\d{2,4}:)?\d{2}:\d{2}\.\d{3})>/
+  /^<(?:\/?(?:b|i|u|c|ruby|rt)(?:\.[\w-]+)*|\/?(?:v|lang)(?:\.[\w-]+)*(?:[ \t](?:[^<>&]|&\w+;)*)?|(?:\d{2,4}:)?\d{2}:\d{2}\.\d{3})>/
 
 /**
  * Reads WebVTT or SubRip (told apart by the first line) and writes clean WebVTT: UTF-8, no byte order mark, line feeds,
@@ -187,9 +187,10 @@ function cleanText(text: string): string {
       at += kept.length
       continue
     }
-    const html = /^<\/?(?:font|span|p|div|br|a|script|style|img|iframe|svg|object|embed|s|em|strong)\b[^<>]*>/i.exec(
-      rest,
-    )?.[0]
+    const html =
+      /^<\/?(?:font|span|p|div|br|a|b|i|u|script|style|img|iframe|svg|object|embed|s|em|strong)\b[^<>]*>/i.exec(
+        rest,
+      )?.[0]
     if (html !== undefined) {
       at += html.length
       continue

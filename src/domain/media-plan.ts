@@ -50,8 +50,8 @@ export const ladder: readonly Rung[] = [
 const WORTHWHILE = 0.8
 /** Source pictures of up to this multiple of the rung's bits are copied; above, phones would stall. */
 const COPY_MAX_RATE = 4
-/** No rendition is longer on one side than this many times the lines of its rung. */
-const MAX_ASPECT = 4
+/** No rendition is longer on one side: decoders in telephones end here. */
+const SIDE_MAX = 4096
 const AUDIO_BITS_PER_SECOND = 128_000
 
 const copyableFormats = ['mov', 'mp4', 'matroska', 'webm', 'flv', 'mpegts']
@@ -110,7 +110,7 @@ function isCopyable(media: PlannableMedia, video: PlannableStream, audio: Planna
     copyableProfiles.includes(video.profile?.toLowerCase() ?? '') &&
     copyablePixels.includes(video.pixelFormat ?? '') &&
     (video.bitsPerSecond ?? 0) <= rung.videoBitsPerSecond * COPY_MAX_RATE &&
-    Math.max(video.width, video.height) <= rung.lines * MAX_ASPECT &&
+    Math.max(video.width, video.height) <= SIDE_MAX &&
     (audio === null || isCopyableAudio(audio))
   )
 }
@@ -157,7 +157,7 @@ function planAudio(media: PlannableMedia, audio: PlannableStream): PlannedRendit
 
 /** The largest even size with the same shape whose shorter side is at most `lines`; never larger than the source. */
 export function scaledSize(width: number, height: number, lines: number): { width: number; height: number } {
-  const scale = Math.min(1, lines / Math.min(width, height), (lines * MAX_ASPECT) / Math.max(width, height))
+  const scale = Math.min(1, lines / Math.min(width, height), SIDE_MAX / Math.max(width, height))
   return { width: evenSide(width, scale), height: evenSide(height, scale) }
 }
 

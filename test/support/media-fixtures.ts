@@ -82,7 +82,7 @@ const recipes = {
   'absurd-width.mov': ['-f', 'lavfi', '-i', 'color=size=17000x64:rate=1:duration=2', '-c:v', 'png'],
   'endless.mkv': [
     ...['-f', 'lavfi', '-i', 'testsrc2=size=64x64:rate=1:duration=3', '-vf', 'setpts=N*100000/TB'],
-    ...['-fps_mode', 'vfr', '-c:v', 'mpeg4'],
+    ...['-fps_mode', 'vfr', '-c:v', 'mjpeg', '-pix_fmt', 'yuvj420p'],
   ],
 } as const satisfies Record<string, readonly string[]>
 

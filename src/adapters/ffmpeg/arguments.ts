@@ -127,10 +127,13 @@ function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
   ]
 }
 
-/** AAC stereo; holes in the sound become silence, so that it stays with the picture. */
+/**
+ * AAC stereo; holes in the sound become silence, so that it stays with the picture. Not `async=1000`, which would also
+ * stretch: with `first_pts` its times fall back to zero after some minutes (ffmpeg 5.1).
+ */
 function encodeAudio(plan: RenditionPlan): Options {
   return [
-    ...['-filter:a', 'aresample=async=1000:first_pts=0', '-c:a', 'aac', '-ac', 2, '-ar', 48_000],
+    ...['-filter:a', 'aresample=async=1:first_pts=0', '-c:a', 'aac', '-ac', 2, '-ar', 48_000],
     ...['-b:a', plan.audioBitsPerSecond],
   ]
 }
@@ -139,13 +142,17 @@ function encodeAudio(plan: RenditionPlan): Options {
  * A fragment begins at a key frame. `delay_moov`: the initialisation section waits for the first packets, because some
  * inputs (MPEG-TS) only then tell what their sound is. No edit list, which players of fragments do not read: times are
  * shifted to begin at zero instead. No index at the end: ours replaces it.
+ *
+ * Long groups of pictures, and sound after the last picture, are cut by time as well (the index puts what does not
+ * begin with a key frame together again): a fragment's header that does not fit into ffmpeg's buffer of 32 KiB comes
+ * out of a pipe with a size of zero.
  */
 function fragments(hasVideo: boolean): Options {
   const flags = `+empty_moov+delay_moov+default_base_moof+skip_trailer${hasVideo ? '+frag_keyframe' : ''}`
+  const longestSeconds = hasVideo ? 2 * SEGMENT_SECONDS : SEGMENT_SECONDS
   return [
     ...['-movflags', flags, '-use_editlist', 0, '-avoid_negative_ts', 'make_zero'],
-    ...(hasVideo ? ['-min_frag_duration', (SEGMENT_SECONDS - 2) * 1_000_000] : []),
-    ...(hasVideo ? [] : ['-frag_duration', SEGMENT_SECONDS * 1_000_000]),
+    ...['-frag_duration', longestSeconds * 1_000_000],
   ]
 }
 

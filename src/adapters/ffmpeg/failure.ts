@@ -40,6 +40,7 @@ const causes: readonly (readonly [RegExp, ErrorCode, string])[] = [
   [/Error while loading shared libraries|cannot open shared object/i, 'E_MEDIA_TOOL', 'a library is missing'],
   [/matches no streams|does not contain any stream/, 'E_MEDIA_UNREADABLE', 'it has no picture and no sound'],
   [/partial file|Truncat|End of file/i, 'E_MEDIA_UNREADABLE', 'the file ends early'],
+  [/not on whitelist|not whitelisted/i, 'E_MEDIA_UNREADABLE', 'it is no recording, but something that names others'],
   [/Invalid data found|could not find codec parameters/i, 'E_MEDIA_UNREADABLE', 'it is broken, or not media'],
 ]
 

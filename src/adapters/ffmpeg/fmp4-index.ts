@@ -6,8 +6,8 @@ import type { SampleDefaults, Track, TrackRun } from './mp4-boxes.ts'
 const HEADER_MAX_BYTES = 8 * 1024 * 1024
 /** Peak bandwidth counts segments of at least this length: a last one of two frames says nothing. */
 const PEAK_MIN_MICROSECONDS = 1_000_000
-/** A new segment at least this often where the picture has ended and only sound goes on. */
-const SOUND_ONLY_MICROSECONDS = 4_000_000
+/** A segment is at least this long, or the index of a recording with a key frame a second would be a large one. */
+const SEGMENT_MIN_MICROSECONDS = 3_000_000
 
 interface Segment {
   readonly offset: number
@@ -51,7 +51,7 @@ export class FragmentIndexer {
     }
   }
 
-  /** @throws E_INTERNAL when the file ended in the middle of a box, or has no fragment. */
+  /** @throws E_MEDIA_TOOL when the file ended in the middle of a box, or has no fragment. */
   finish(): PlaybackIndex {
     if (this.#remaining !== 0 || this.#header.byteLength !== 0) throw malformed('it ends in the middle of a box')
     const last = this.#segments.at(-1)
@@ -139,8 +139,8 @@ export class FragmentIndexer {
   }
 
   /**
-   * A fragment begins a segment when its picture begins with a key frame, or when there is no picture in it. Any other
-   * one is part of the segment before it.
+   * A fragment begins a segment when its picture begins with a key frame, or when there is no picture in it, and the
+   * segment before it is long enough. Any other one is part of the segment before it.
    */
   #addFragment(runs: readonly TrackRun[]): void {
     if (runs.length === 0) return
@@ -153,9 +153,7 @@ export class FragmentIndexer {
     const current = this.#segments.at(-1)
     const opensOne =
       current === undefined ||
-      (picture === undefined
-        ? video === undefined || start - current.startMicroseconds >= SOUND_ONLY_MICROSECONDS
-        : picture.startsWithKeyFrame)
+      ((picture?.startsWithKeyFrame ?? true) && start - current.startMicroseconds >= SEGMENT_MIN_MICROSECONDS)
     if (opensOne) {
       this.#segments.push({ offset: this.#boxStart, bytes: 0, startMicroseconds: start, endMicroseconds: end })
     } else {

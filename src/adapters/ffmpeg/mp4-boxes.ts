@@ -27,9 +27,9 @@ export interface TrackRun {
 
 const HEADER_BYTES = 8
 
-/** @throws E_INTERNAL: what we read here was written by our own tool. */
+/** The error for an output that cannot be indexed: the tool wrote it, so trying again may help. */
 export function malformed(what: string): MosaikError {
-  return new MosaikError('E_INTERNAL', `the media tool wrote no usable MP4: ${what}`)
+  return new MosaikError('E_MEDIA_TOOL', `the media tool wrote no usable MP4: ${what}`)
 }
 
 /** The boxes directly inside `body`. */

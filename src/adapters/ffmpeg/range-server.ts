@@ -19,6 +19,8 @@ export interface RangeServer {
    * that the end of a file: whoever runs the tool has to look here before believing it.
    */
   failure(): unknown
+  /** Resolves when the tool has connected for the first time; from then on it needs no socket file any more. */
+  readonly connected: Promise<void>
   /** Ends all reads and closes. Safe to repeat. */
   close(): Promise<void>
 }
@@ -95,7 +97,12 @@ export async function startRangeServer(
     })
   })
   server.maxConnections = 16
+  let firstConnection: () => void = () => undefined
+  const connected = new Promise<void>((resolve) => {
+    firstConnection = resolve
+  })
   server.on('connection', (socket) => {
+    firstConnection()
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => socket.destroy())
@@ -106,6 +113,7 @@ export async function startRangeServer(
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     secretPath,
+    connected,
     failure: () => failure,
     close: () =>
       new Promise((resolve) => {

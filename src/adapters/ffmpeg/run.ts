@@ -52,6 +52,9 @@ export async function* runTool(
     const secret = toHex(host.random.bytes(16))
     const where = place.socketPath === undefined ? 'loopback' : { socketPath: place.socketPath }
     const server = await startRangeServer(run.input, where, secret, AbortSignal.any([signal, ended.signal]))
+    // The sandbox holds the socket itself, so its file can go: even if we are killed, none is left behind.
+    const removed = server.connected.then(() => place.dispose())
+    removed.catch(() => undefined)
     try {
       const url = host.confinement.url(server.secretPath, server.port)
       const program = host.programs[run.program]

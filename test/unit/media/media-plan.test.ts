@@ -1,0 +1,124 @@
+import { describe, expect, test } from 'vitest'
+import { endsEarly, ladder, planRenditions, scaledSize } from '../../../src/domain/media-plan.ts'
+import type { PlannableMedia, PlannableStream } from '../../../src/domain/media-plan.ts'
+
+const video: PlannableStream = {
+  index: 0,
+  type: 'video',
+  codec: 'h264',
+  profile: 'High',
+  width: 1280,
+  height: 720,
+  pixelFormat: 'yuv420p',
+  bitsPerSecond: 2_000_000,
+  rotationDegrees: 0,
+}
+const audio: PlannableStream = {
+  ...{ index: 1, type: 'audio', codec: 'aac', profile: 'LC', width: 0, height: 0, pixelFormat: null },
+  ...{ bitsPerSecond: 96_000, rotationDegrees: 0 },
+}
+
+function media(...streams: PlannableStream[]): PlannableMedia {
+  return { format: 'mov,mp4,m4a,3gp,3g2,mj2', durationMs: 60_000, streams }
+}
+
+function short(from: PlannableMedia): string[] {
+  return planRenditions(from).map(
+    ({ name, mode, width, height }) => `${name} ${mode} ${String(width)}x${String(height)}`,
+  )
+}
+
+describe('sizes', () => {
+  test.each([
+    [1920, 1080, ['720p encode 1280x720', '360p encode 640x360']],
+    [3840, 2160, ['720p encode 1280x720', '360p encode 640x360']],
+    [1280, 720, ['720p encode 1280x720', '360p encode 640x360']],
+    [1366, 768, ['720p encode 1280x720', '360p encode 640x360']],
+    [1281, 721, ['720p encode 1280x720', '360p encode 640x360']],
+    [854, 480, ['480p encode 854x480', '360p encode 640x360']],
+    [641, 361, ['360p encode 640x360']],
+    [640, 360, ['360p encode 640x360']],
+    [319, 239, ['238p encode 318x238']],
+    [720, 1280, ['720p encode 720x1280', '360p encode 360x640']],
+    [1080, 1920, ['720p encode 720x1280', '360p encode 360x640']],
+    [3, 3, ['2p encode 2x2']],
+    [16_000, 20, ['6p encode 4096x6']],
+  ])('%d x %d', (width, height, expected) => {
+    expect(short(media({ ...video, codec: 'vp9', width, height }, audio))).toEqual(expected)
+  })
+
+  test('never larger than the source, always even, never the same name twice', () => {
+    for (let width = 2; width < 2200; width += 37) {
+      for (let height = 2; height < 2200; height += 41) {
+        for (const codec of ['h264', 'vp9']) {
+          const plans = planRenditions(media({ ...video, codec, width, height }))
+          expect(plans.length).toBeGreaterThan(0)
+          expect(new Set(plans.map(({ name }) => name)).size).toBe(plans.length)
+          for (const plan of plans) {
+            expect(plan.width % 2 === 0 && plan.height % 2 === 0).toBe(true)
+            expect(plan.width <= width && plan.height <= height).toBe(true)
+            expect(Math.min(plan.width, plan.height)).toBeLessThanOrEqual(ladder[0]?.lines ?? 0)
+          }
+        }
+      }
+    }
+  })
+
+  test('scaling keeps the shape', () => {
+    expect(scaledSize(1440, 1080, 720)).toEqual({ width: 960, height: 720 })
+    expect(scaledSize(2560, 1080, 720)).toEqual({ width: 1706, height: 720 })
+  })
+})
+
+describe('copying', () => {
+  test('what every browser plays is copied as its own rung', () => {
+    expect(short(media(video, audio))).toEqual(['720p copy 1280x720', '360p encode 640x360'])
+    expect(short(media({ ...video, width: 640, height: 360, bitsPerSecond: 500_000 }, audio))).toEqual([
+      '360p copy 640x360',
+    ])
+    expect(short(media(video))).toEqual(['720p copy 1280x720', '360p encode 640x360'])
+  })
+
+  test.each<[string, Partial<PlannableStream>]>([
+    ['another coding', { codec: 'hevc' }],
+    ['ten bits', { profile: 'High 10', pixelFormat: 'yuv420p10le' }],
+    ['4:4:4', { profile: 'High 4:4:4 Predictive', pixelFormat: 'yuv444p' }],
+    ['no profile', { profile: null }],
+    ['turned', { rotationDegrees: 90 }],
+    ['odd', { height: 719 }],
+    ['too many bits', { bitsPerSecond: 30_000_000 }],
+    ['larger than the ladder', { width: 1920, height: 1080 }],
+  ])('not copied: %s', (_, change) => {
+    expect(planRenditions(media({ ...video, ...change }, audio)).every(({ mode }) => mode === 'encode')).toBe(true)
+  })
+
+  test('not with sound that has to be encoded, not out of AVI', () => {
+    expect(planRenditions(media(video, { ...audio, codec: 'opus' }))[0]?.mode).toBe('encode')
+    expect(planRenditions({ ...media(video, audio), format: 'avi' })[0]?.mode).toBe('encode')
+  })
+})
+
+describe('streams', () => {
+  test('sound only', () => {
+    expect(short(media(audio))).toEqual(['audio copy 0x0'])
+    expect(short(media({ ...audio, codec: 'opus' }))).toEqual(['audio encode 0x0'])
+  })
+  test('neither picture nor sound', () => {
+    expect(planRenditions(media({ ...audio, type: 'text' }))).toEqual([])
+  })
+  test('the first sound in order of preference', () => {
+    const [plan] = planRenditions(media(video, { ...audio, index: 2 }, audio))
+    expect(plan).toMatchObject({ videoStream: 0, audioStream: 2 })
+  })
+  test('no sound', () => {
+    expect(planRenditions(media(video))[0]).toMatchObject({ audioStream: null, audioBitsPerSecond: 0 })
+  })
+})
+
+test('a rendition much shorter than the source says why', () => {
+  const index = { codecs: '', width: 0, height: 0, bandwidthBitsPerSecond: 0, initBytes: 0, segments: [] }
+  expect(endsEarly(media(video), { ...index, durationMs: 59_000 })).toBeUndefined()
+  expect(endsEarly(media(video), { ...index, durationMs: 31_000 })).toBe(
+    'the file ends early: 31 of 60 seconds could be read',
+  )
+})
