@@ -9,6 +9,8 @@ import type { SourceFile } from '../ports/source.ts'
 type FileInput = Extract<WorkInput, { kind: 'file' }>
 
 const READ_BYTES = 1024 * 1024
+/** A pipe that was put where the file was must not make `open` wait for ever. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
  * A local file as a source. Never follows a symbolic link in its last step, and holds the file to the size and time that were offered,
@@ -37,7 +39,7 @@ export async function releaseFile(input: FileInput): Promise<void> {
   if (!input.deleteAfterReceipt) return
   let handle: FileHandle
   try {
-    handle = await open(input.path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    handle = await open(input.path, OPEN_FLAGS)
   } catch (error) {
     if (isGone(error)) return
     throw unreadable(input.path, error)
@@ -61,7 +63,7 @@ export async function describeFile(
 ): Promise<{ readonly sizeBytes: number; readonly modifiedAtMs: number }> {
   let handle: FileHandle
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    handle = await open(path, OPEN_FLAGS)
   } catch (error) {
     throw unreadable(path, error)
   }
@@ -81,7 +83,7 @@ async function* readFile(
 ): AsyncGenerator<Uint8Array> {
   let handle: FileHandle
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    handle = await open(path, OPEN_FLAGS)
   } catch (error) {
     throw unreadable(path, error)
   }
@@ -93,6 +95,8 @@ async function* readFile(
       const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES, positionBytes)
       if (bytesRead === 0) break
       positionBytes += bytesRead
+      // A file that grows as fast as it is read would never end.
+      if (expected && positionBytes > expected.sizeBytes) throw changed(path)
       yield buffer.subarray(0, bytesRead)
     }
     await checkUnchanged(handle, path, expected)
@@ -109,14 +113,17 @@ async function checkUnchanged(
   path: string,
   expected: { readonly sizeBytes: number; readonly modifiedAtMs: number } | undefined,
 ): Promise<void> {
+  const stat = await handle.stat()
+  if (!stat.isFile()) throw new MosaikError('E_SOURCE_UNREADABLE', `${path} is not a plain file`)
   if (!expected) return
-  const { size, mtimeMs } = await handle.stat()
-  if (size !== expected.sizeBytes || Math.round(mtimeMs) !== expected.modifiedAtMs) {
-    throw new MosaikError(
-      'E_SOURCE_CHANGED',
-      `${path} changed since it was offered; deposit it again when it is finished`,
-    )
-  }
+  if (stat.size !== expected.sizeBytes || Math.round(stat.mtimeMs) !== expected.modifiedAtMs) throw changed(path)
+}
+
+function changed(path: string): MosaikError {
+  return new MosaikError(
+    'E_SOURCE_CHANGED',
+    `${path} changed since it was offered; deposit it again when it is finished`,
+  )
 }
 
 function isGone(error: unknown): boolean {

@@ -24,7 +24,7 @@ const ownershipKeys = ['operator', 'parent', 'site'] as const
 const words = { operator: 'operator', parent: 'parent company', site: 'site' } as const
 
 function normal(name: string): string {
-  return name.trim().toLowerCase()
+  return name.normalize('NFC').trim().toLowerCase()
 }
 
 /**
@@ -52,7 +52,7 @@ export function choosePlacement(
   const cap = placementCap(scheme)
   const chosen = search(free, scheme.n, cap, exposures)
   if (chosen) return chosen
-  throw new MosaikError('E_PLACEMENT_RULE', explain(scheme, cap, free), {
+  throw new MosaikError('E_PLACEMENT_RULE', explain(scheme, cap, free, exposures), {
     k: scheme.k,
     n: scheme.n,
     t: scheme.t,
@@ -98,12 +98,15 @@ function search(
   return visit(0) ? chosen : undefined
 }
 
-function explain(scheme: Scheme, cap: number, nodes: readonly StorageNode[]): string {
+function explain(scheme: Scheme, cap: number, nodes: readonly StorageNode[], exposures: readonly Exposure[]): string {
   const reach = ownershipKeys.map((key) => {
     const counts = new Map<string, number>()
     for (const node of nodes) counts.set(normal(node[key]), (counts.get(normal(node[key])) ?? 0) + 1)
     let usable = 0
-    for (const count of counts.values()) usable += Math.min(cap, count)
+    for (const [name, count] of counts) {
+      const exposed = exposures.filter((exposure) => normal(exposure[key]) === name).length
+      usable += Math.min(Math.max(0, cap - exposed), count)
+    }
     return { key, usable, owners: counts.size }
   })
   const tightest = reach.reduce((a, b) => (b.usable < a.usable ? b : a))

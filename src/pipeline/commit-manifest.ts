@@ -1,5 +1,5 @@
 import type { Scheme } from '../domain/dispersal.ts'
-import { MosaikError } from '../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import type { StorageNode } from '../domain/node.ts'
 import type { Manifest } from '../domain/recording.ts'
@@ -66,20 +66,26 @@ export async function commitManifest(
     },
     signal,
   )
-  const receipt = await request.receipt?.({ generation, manifestSharesVerified: placed.sharesVerified })
-  await ports.layout.commitGeneration(
-    {
-      recording,
-      generation,
-      sharing: placed.sharing,
-      sealedSha256: placed.sealedSha256,
-      attempts: request.attempts,
-      supersede: request.supersede,
-      atMs: ports.clock.nowMs(),
-      change: { ...request.change, generation },
-      ...(receipt ? { receipt } : {}),
-    },
-    request.fence,
-  )
+  try {
+    const receipt = await request.receipt?.({ generation, manifestSharesVerified: placed.sharesVerified })
+    await ports.layout.commitGeneration(
+      {
+        recording,
+        generation,
+        sharing: placed.sharing,
+        sealedSha256: placed.sealedSha256,
+        attempts: request.attempts,
+        supersede: request.supersede,
+        atMs: ports.clock.nowMs(),
+        change: { ...request.change, generation },
+        ...(receipt ? { receipt } : {}),
+      },
+      request.fence,
+    )
+  } catch (error) {
+    // Only what surely was not committed: a database that answered nothing may have done it.
+    if (isMosaikError(error, 'E_CONFLICT', 'E_SIGNATURE', 'E_FORMAT_FIELD')) await placed.discard()
+    throw error
+  }
   return manifest
 }

@@ -16,6 +16,8 @@ export interface IntakePorts {
 
 const MAX_TITLE_LENGTH = 500
 const MAX_PEOPLE_COUNT = 2000
+/** Of a name, an address, an external id: the manifest has to stay small (docs/FORMAT.md §6). */
+const MAX_TEXT_LENGTH = 1000
 
 /** The one way in, behind every source: checks what the source says and writes the recording with its first work. */
 export function createIntake(ports: IntakePorts): Intake {
@@ -26,6 +28,14 @@ export function createIntake(ports: IntakePorts): Intake {
       check(info.title.length <= MAX_TITLE_LENGTH, `title must have at most ${MAX_TITLE_LENGTH} characters`)
       check(info.host.id.length > 0 && info.host.id.length <= 200, 'host must have 1 to 200 characters')
       check(info.participants.length <= MAX_PEOPLE_COUNT, `at most ${MAX_PEOPLE_COUNT} participants`)
+      const texts = [
+        info.source.externalId,
+        ...[info.host, ...info.participants].flatMap(({ name, email }) => [name, email]),
+      ]
+      check(
+        texts.every((text) => text === null || text.length <= MAX_TEXT_LENGTH),
+        `names, addresses and the external id must have at most ${MAX_TEXT_LENGTH} characters each`,
+      )
       check(
         info.startedAtMs === null || (Number.isSafeInteger(info.startedAtMs) && info.startedAtMs >= 0),
         'startedAt must be a date after 1970',

@@ -10,6 +10,7 @@ import type { PublicKeyring, Suite } from '../ports/keyring.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import type { ObjectKey } from '../ports/object-store.ts'
 import type { Clock, Random } from '../ports/system.ts'
+import { withDeadline } from '../ports/deadline.ts'
 import { sealDocument, splitSealedDocument } from './seal-document.ts'
 import { neededFragments } from './store-asset.ts'
 
@@ -44,7 +45,14 @@ export interface PlacedDocument {
   readonly sharing: Id
   readonly sealedSha256: Uint8Array
   readonly sharesVerified: number
+  /** For a document that does not count after all: its shares become the collector's. */
+  readonly discard: () => Promise<void>
 }
+
+/** A node that did not take its share in this time is left out; min(k + 1, n) others suffice. */
+const SHARE_TIMEOUT_MS = 30_000
+/** What a node takes in one piece (src/ports/object-store.ts). */
+const SHARE_MAX_BYTES = 8 * 1024 * 1024
 
 /** The subject of an organisation's state (docs/FORMAT.md §6). */
 const NO_RECORDING = '0'.repeat(32)
@@ -86,6 +94,16 @@ export async function placeDocument(
     random: ports.random,
     primitives: ports.primitives,
   })
+  if ((shares[0]?.length ?? 0) > SHARE_MAX_BYTES) {
+    throw new MosaikError(
+      'E_INPUT',
+      `the ${kind} is too large: people, captions and posters have at most 8 MiB together`,
+      {
+        organisation,
+        recording,
+      },
+    )
+  }
   const places = document.nodes.map((node, index) => ({
     node,
     index,
@@ -105,12 +123,20 @@ export async function placeDocument(
     })),
     document.fence,
   )
-  const outcomes = await Promise.all(
+  const settled = await Promise.allSettled(
     places.map(({ node, index, key }) => putShare(ports, node, key, shares[index] as Uint8Array, signal)),
   )
+  const outcomes = settled.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason
+    return outcome.value
+  })
+  const discard = async (): Promise<void> => {
+    for (const { node, key } of places) await ports.layout.setObjectState(node.id, key, 'failed')
+  }
   const sharesVerified = outcomes.filter((outcome) => outcome === 'stored').length
   const needed = neededFragments(scheme)
   if (sharesVerified < needed) {
+    await discard()
     const reasons = outcomes.filter((outcome) => outcome !== 'stored')
     throw new MosaikError(
       'E_NODES_TOO_FEW',
@@ -118,7 +144,7 @@ export async function placeDocument(
       { organisation, recording, generation, needed, reasons },
     )
   }
-  return { sharing, sealedSha256, sharesVerified }
+  return { sharing, sealedSha256, sharesVerified, discard }
 }
 
 /** "stored", or the reason in words; one node's trouble is not the write's. */
@@ -129,15 +155,19 @@ async function putShare(
   share: Uint8Array,
   signal: AbortSignal,
 ): Promise<string> {
+  const late = (): MosaikError => new MosaikError('E_NODE_UNREACHABLE', `no answer in ${SHARE_TIMEOUT_MS} ms`)
   try {
-    const store = await ports.pool.store(node.id)
-    await store.put(key, share, signal)
-    await ports.layout.setObjectState(node.id, key, 'stored', share.length)
-    return 'stored'
+    await withDeadline({ clock: ports.clock, limitMs: SHARE_TIMEOUT_MS, signal, late }, async (limited) => {
+      const store = await ports.pool.store(node.id)
+      await store.put(key, share, limited)
+    })
   } catch (error) {
     signal.throwIfAborted()
     if (!isMosaikError(error)) throw error
+    ports.pool.observe(node.id, 'failed', 0)
     await ports.layout.setObjectState(node.id, key, 'failed')
     return `${node.name}: ${error.code} ${error.message}`
   }
+  await ports.layout.setObjectState(node.id, key, 'stored', share.length)
+  return 'stored'
 }

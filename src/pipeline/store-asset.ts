@@ -3,7 +3,7 @@ import { SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, createFloeHeader } from '../crypto/
 import { fragmentKey } from '../crypto/fragment-tag.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import type { Scheme } from '../domain/dispersal.ts'
-import { MosaikError } from '../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { StorageNode } from '../domain/node.ts'
 import type { AssetKind, SealedAsset } from '../domain/recording.ts'
@@ -89,11 +89,12 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
   let sealedBytes = 0
   let fragmentsVerified = asset.scheme.n
   let extent: OpenExtent | undefined
+  const begun: LaneTarget[] = []
   const lostIndices = new Set<number>()
-  const inFlight: Promise<Uint8Array[]>[] = []
+  const inFlight: Promise<Uint8Array<ArrayBuffer>[]>[] = []
   const settle = async (): Promise<void> => {
     const blocks = await inFlight.shift()
-    if (blocks) await extent?.placer.write(blocks)
+    if (blocks) await extent?.placer.write(blocks, () => engine.recycle(blocks))
   }
   const endExtent = async (): Promise<void> => {
     if (!extent) return
@@ -105,17 +106,23 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
   }
 
   try {
-    const segments = cutSegments(asset.content, SEGMENT_PLAIN_BYTES, (chunk) => {
+    const observe = (chunk: Uint8Array): void => {
       hash.update(chunk)
       contentBytes += chunk.length
       asset.progress?.(contentBytes)
-    })
+    }
+    const segments = cutSegments(asset.content, SEGMENT_PLAIN_BYTES, observe, () => engine.takePlaintext())
     for await (const segment of segments) {
       signal.throwIfAborted()
       if (segment.index % EXTENT_SEGMENTS === 0) {
         await endExtent()
         const number = Math.floor(segment.index / EXTENT_SEGMENTS)
-        extent = await openExtent(ports, asset, { attempt, sharing, verifyKey, cipher, number, lostIndices }, signal)
+        extent = await openExtent(
+          ports,
+          asset,
+          { attempt, sharing, verifyKey, cipher, number, lostIndices, begun },
+          signal,
+        )
       }
       if (!extent) throw new MosaikError('E_INTERNAL', 'a segment outside any extent')
       sealedBytes += segment.last ? segment.bytes.length + SEGMENT_BYTES - SEGMENT_PLAIN_BYTES : SEGMENT_BYTES
@@ -129,6 +136,7 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
     await Promise.allSettled(inFlight)
     await extent?.placer.abort()
     extent?.splitter.close()
+    await giveUp(ports, begun)
     throw error
   }
   return {
@@ -153,6 +161,8 @@ interface ExtentPlan {
   readonly number: number
   /** Shares whose node was dropped in an earlier extent: not tried again in this attempt, repaired later. */
   readonly lostIndices: ReadonlySet<number>
+  /** Every object of the attempt that has a row; added to. */
+  readonly begun: LaneTarget[]
 }
 
 async function openExtent(
@@ -183,6 +193,7 @@ async function openExtent(
     })
   }
   await ports.layout.addObjects(rows, asset.fence)
+  plan.begun.push(...targets)
   const splitter = ports.engine.splitter(plan.cipher, {
     scheme,
     extent: plan.number,
@@ -206,6 +217,7 @@ async function commitExtent(ports: StorePorts, extent: OpenExtent, lostIndices: 
     const { node, key, index } = result.target
     if (result.sizeBytes === undefined) {
       lostIndices.add(index)
+      ports.pool.observe(node, 'failed', 0)
       await ports.layout.setObjectState(node, key, 'failed')
     } else {
       verified++
@@ -213,6 +225,33 @@ async function commitExtent(ports: StorePorts, extent: OpenExtent, lostIndices: 
     }
   }
   return verified
+}
+
+/** Nothing names the attempt's objects: they become the collector's at once. What the catalog does not take now, the next run's `failWriting` does. */
+async function giveUp(ports: StorePorts, begun: readonly LaneTarget[]): Promise<void> {
+  for (const { node, key } of begun) {
+    await ports.layout.setObjectState(node, key, 'failed').catch((error: unknown) => {
+      if (!isMosaikError(error)) throw error
+    })
+  }
+}
+
+/** Runs a stage; when it fails, no attempt of it stays half alive. A crash leaves them to the next run's first step, which is the same. */
+export async function givingUpAttempts<T>(
+  ports: StorePorts,
+  recording: Id,
+  fence: Fence,
+  stage: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await stage()
+  } catch (error) {
+    await ports.layout.failWriting(recording, fence).catch((failure: unknown) => {
+      // Lease lost: who took over has done it. No answer: who comes next will.
+      if (!isMosaikError(failure)) throw failure
+    })
+    throw error
+  }
 }
 
 /** Verified fragments or shares below which nothing counts as stored: min(k + 1, n). */

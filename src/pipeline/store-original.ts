@@ -13,7 +13,7 @@ import type { DocumentPorts } from './place-document.ts'
 import { placeNewSharing, type PlacementPorts } from './placement.ts'
 import { keepSmallAsset, type KeptAsset } from './small-asset.ts'
 import type { StageContext, StageOutcome } from './stage.ts'
-import { storeAsset, type StorePorts, type StoredAsset } from './store-asset.ts'
+import { givingUpAttempts, storeAsset, type StorePorts, type StoredAsset } from './store-asset.ts'
 
 /** What a receipt says besides who signs it (docs/FORMAT.md §9). */
 export interface ReceiptFacts {
@@ -45,7 +45,7 @@ export interface StoreOriginalPorts extends StorePorts, DocumentPorts, Placement
  * @throws E_SOURCE_HASH, E_SOURCE_EMPTY, E_SOURCE_UNREADABLE, E_SOURCE_CHANGED, E_NODES_TOO_FEW, E_PLACEMENT_RULE, E_LEASE_LOST
  */
 export async function storeOriginal(ports: StoreOriginalPorts, context: StageContext): Promise<StageOutcome> {
-  const { recording, work, fence, signal } = context
+  const { recording, work, fence } = context
   const after: StageOutcome = {
     next: [
       { stage: 'transcode', input: { kind: 'vault' } },
@@ -53,6 +53,12 @@ export async function storeOriginal(ports: StoreOriginalPorts, context: StageCon
     ],
   }
   if (recording.generation > 0) return after
+  await givingUpAttempts(ports, recording.id, fence, () => store(ports, context))
+  return after
+}
+
+async function store(ports: StoreOriginalPorts, context: StageContext): Promise<void> {
+  const { recording, work, fence, signal } = context
   await ports.layout.failWriting(recording.id, fence)
   // The reason of an earlier try stays until this one succeeds.
   await ports.recordings.update(recording.id, { state: 'storing' }, ports.clock.nowMs(), fence)
@@ -141,7 +147,6 @@ export async function storeOriginal(ports: StoreOriginalPorts, context: StageCon
     fragmentsVerified: stored.fragmentsVerified,
     fragments: recording.scheme.n,
   })
-  return after
 }
 
 function checkAgainstSource(stored: StoredAsset, source: SourceFile, ports: StorePorts): void {

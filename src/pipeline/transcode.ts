@@ -6,13 +6,13 @@ import type { ManifestAsset } from '../domain/recording.ts'
 import type { RecordingCatalog } from '../ports/catalog/recordings.ts'
 import type { Suite } from '../ports/keyring.ts'
 import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../ports/media.ts'
-import type { AssetReader, VaultReader } from '../ports/vault-reader.ts'
+import type { AssetReader, OpenedRecording, VaultReader } from '../ports/vault-reader.ts'
 import { commitManifest } from './commit-manifest.ts'
 import type { DocumentPorts } from './place-document.ts'
 import { placeNewSharing, type PlacementPorts } from './placement.ts'
 import { keepSmallAsset, type KeptAsset } from './small-asset.ts'
 import type { StageContext, StageOutcome } from './stage.ts'
-import { storeAsset, type StorePorts } from './store-asset.ts'
+import { givingUpAttempts, storeAsset, type StorePorts } from './store-asset.ts'
 
 export interface TranscodePorts extends StorePorts, DocumentPorts, PlacementPorts {
   readonly recordings: RecordingCatalog
@@ -33,8 +33,19 @@ export async function transcode(ports: TranscodePorts, context: StageContext): P
   const opened = await ports.reader.open(recording.organisation, recording.id, 'transcode', signal)
   const { manifest } = opened
   if (manifest.assets.some((asset) => asset.kind === 'rendition')) return { next: [] }
+  return await givingUpAttempts(ports, recording.id, fence, () => makeAndCommit(ports, context, opened))
+}
+
+async function makeAndCommit(
+  ports: TranscodePorts,
+  context: StageContext,
+  opened: OpenedRecording,
+): Promise<StageOutcome> {
+  const { recording, fence, signal } = context
+  const { manifest } = opened
   await ports.layout.failWriting(recording.id, fence)
-  await ports.recordings.update(recording.id, { state: 'transcoding', reason: null }, ports.clock.nowMs(), fence)
+  // The reason of an earlier try stays until this one succeeds.
+  await ports.recordings.update(recording.id, { state: 'transcoding' }, ports.clock.nowMs(), fence)
   const original = manifest.assets.find((asset) => asset.kind === 'original')
   if (!original) throw new MosaikError('E_ASSET_UNKNOWN', 'the manifest names no original', { recording: recording.id })
   const input = mediaInput(opened.asset(original.id))
@@ -72,6 +83,8 @@ export async function transcode(ports: TranscodePorts, context: StageContext): P
   await ports.recordings.addEvent(recording.id, ports.clock.nowMs(), 'ready', {
     renditions: made.kept.map(({ asset }) => asset.name).join(' '),
   })
+  // What a rendition that failed has left.
+  await ports.layout.failWriting(recording.id, fence)
   return { next: [] }
 }
 
@@ -158,6 +171,9 @@ async function makeRendition(
   }
 }
 
+/** Tracks of captions that are taken out of one file: the manifest has to stay small. */
+const MAX_CAPTIONS = 32
+
 /** Poster and embedded captions: nice to have, never a reason to fail. */
 async function makeSmallAssets(
   ports: TranscodePorts,
@@ -185,7 +201,7 @@ async function makeSmallAssets(
     return content && (await keepSmallAsset(ports, context, nodes, { ...poster, content }))
   })
   if (!present.some((asset) => asset.kind === 'captions')) {
-    for (const stream of info.streams.filter(({ type }) => type === 'text')) {
+    for (const stream of info.streams.filter(({ type }) => type === 'text').slice(0, MAX_CAPTIONS)) {
       await attempt('captions', async () => {
         const content = await ports.media.captions(input, stream.index, context.signal)
         const captions = { kind: 'captions', mediaType: 'text/vtt', name: stream.language ?? 'und' } as const

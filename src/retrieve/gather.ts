@@ -1,8 +1,9 @@
 import type { Scheme } from '../domain/dispersal.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
+import { withDeadline } from '../ports/deadline.ts'
 import type { NodePool } from '../ports/node-pool.ts'
-import type { ObjectKey } from '../ports/object-store.ts'
+import type { ByteRange, ObjectKey } from '../ports/object-store.ts'
 import type { Clock } from '../ports/system.ts'
 
 /** Where one share of what is wanted lies. */
@@ -11,6 +12,8 @@ export interface ShareSource {
   readonly node: Id
   readonly nodeName: string
   readonly key: ObjectKey
+  /** It gave wrong bytes before: asked last. */
+  readonly isDoubtful?: boolean
 }
 
 export interface GatherPorts {
@@ -24,45 +27,63 @@ export interface GatheredShare {
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 
+export interface GatherRequest {
+  readonly scheme: Pick<Scheme, 'k'>
+  /** Of one sharing. Several copies of one share are tried one after the other. */
+  readonly sources: readonly ShareSource[]
+  /** The same of each; whole objects without. */
+  readonly range?: ByteRange
+  /** Looks where a share lies that its node does not have any more; `undefined` when it should be there. */
+  readonly relocate?: (source: ShareSource) => Promise<ShareSource | undefined>
+}
+
 /** A spare is asked when a node takes longer than this many times what it was expected to take … */
 const HEDGE_FACTOR = 3
 /** … but not before this. */
-const HEDGE_MIN_MS = 40
+export const HEDGE_MIN_MS = 40
 /** And a node that is silent this long has failed. */
-const DEADLINE_MS = 30_000
+export const DEADLINE_MS = 30_000
+
+/** One question to one node. */
+interface Call {
+  readonly source: ShareSource
+  readonly startedAtMs: number
+  /** When a spare takes its place, and whether one has. */
+  readonly lateAtMs: number
+  isLate: boolean
+}
 
 /**
  * Gets the same byte range of k different shares from the fastest healthy nodes; a node that fails is replaced at once, one that is late
- * is hedged by a spare. More shares can be asked for later (`more`), when one of them turns out to be bad.
+ * is hedged by a spare. More shares can be taken later, when one of them turns out to be bad.
  */
 export class Gather {
   readonly #ports: GatherPorts
-  readonly #scheme: Scheme
-  readonly #range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined
-  readonly #waiting: ShareSource[]
-  readonly #failures: { readonly nodeName: string; readonly error: unknown }[] = []
+  readonly #request: GatherRequest
   readonly #signal: AbortSignal
   readonly #stop = new AbortController()
+  readonly #waiting: ShareSource[]
+  readonly #calls = new Set<Call>()
+  /** Came, and were not taken yet. */
+  readonly #arrived: GatheredShare[] = []
+  /** Indices that came and were not rejected. */
+  readonly #indices = new Set<number>()
+  readonly #failures: { readonly nodeName: string; readonly error: unknown }[] = []
+  #slowestMs = 0
+  #wake: () => void = () => undefined
 
-  /** @param sources one a share, of one sharing. */
-  constructor(
-    ports: GatherPorts,
-    scheme: Scheme,
-    sources: readonly ShareSource[],
-    range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined,
-    signal: AbortSignal,
-  ) {
+  constructor(ports: GatherPorts, request: GatherRequest, signal: AbortSignal) {
     this.#ports = ports
-    this.#scheme = scheme
-    this.#range = range
+    this.#request = request
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
-    this.#waiting = sources.toSorted((a, b) => this.#rank(a) - this.#rank(b))
+    this.#signal.addEventListener('abort', () => this.#wake(), { once: true })
+    this.#waiting = request.sources.toSorted((a, b) => this.#rank(a) - this.#rank(b))
   }
 
   /** Names the trouble of a share that came and was bad, for the error that may follow. */
   reject(share: GatheredShare, error: MosaikError): void {
     this.#failures.push({ nodeName: share.source.nodeName, error })
-    this.#ports.pool.observe(share.source.node, 'failed', 0)
+    this.#indices.delete(share.source.index)
   }
 
   /** Stops what is still under way. */
@@ -70,96 +91,118 @@ export class Gather {
     this.#stop.abort(new MosaikError('E_ABORTED', 'enough shares came'))
   }
 
-  /** `count` more shares. @throws E_SHARES_TOO_FEW naming every node that failed and why; the signal's reason. */
+  /** `count` more shares, each of another index. @throws E_SHARES_TOO_FEW naming every node that failed and why; the signal's reason. */
   async take(count: number): Promise<GatheredShare[]> {
-    const came: GatheredShare[] = []
-    const running = new Set<Promise<void>>()
-    let wake: () => void = () => undefined
-    const start = (): boolean => {
-      const source = this.#waiting.shift()
-      if (!source) return false
-      const startedAtMs = this.#ports.clock.monotonicMs()
-      const call = this.#fetch(source)
-        .then(
-          (bytes) => {
-            this.#ports.pool.observe(source.node, 'ok', this.#ports.clock.monotonicMs() - startedAtMs)
-            came.push({ source, bytes })
-          },
-          (error: unknown) => {
-            if (this.#signal.aborted) return
-            this.#ports.pool.observe(source.node, 'failed', 0)
-            this.#failures.push({ nodeName: source.nodeName, error })
-            start()
-          },
-        )
-        .finally(() => {
-          running.delete(call)
-          wake()
-        })
-      running.add(call)
-      return true
+    // Calls of an earlier take that have not come yet are no answer to this one.
+    for (const call of this.#calls) call.isLate = true
+    while (this.#arrived.length < count) {
+      this.#signal.throwIfAborted()
+      const inTime = [...this.#calls].filter((call) => !call.isLate)
+      for (let missing = count - this.#arrived.length - inTime.length; missing > 0 && this.#start(); missing--);
+      if (this.#calls.size === 0) throw this.#tooFew()
+      await this.#change()
     }
-    const expectedMs = this.#waiting[count - 1] ? this.#ports.pool.expectedMs(this.#waiting[count - 1]!.node) : 0
-    for (let i = 0; i < count; i++) start()
-    const hedge = new AbortController()
-    void this.#hedge(
-      Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * expectedMs),
-      () => came.length < count && start(),
-      hedge.signal,
-    )
-    try {
-      while (came.length < count) {
-        this.#signal.throwIfAborted()
-        if (running.size === 0) throw this.#tooFew(came.length)
-        await new Promise<void>((resolve) => {
-          wake = resolve
-          this.#signal.addEventListener('abort', () => resolve(), { once: true })
-        })
-      }
-      return came.slice(0, count)
-    } finally {
-      hedge.abort()
-    }
+    this.#noteLaggards()
+    return this.#arrived.splice(0, count)
   }
 
-  /** Asks one more spare each time the delay passes without enough answers. */
-  async #hedge(delayMs: number, startSpare: () => boolean, signal: AbortSignal): Promise<void> {
-    try {
-      do await this.#ports.clock.sleep(delayMs, AbortSignal.any([signal, this.#signal]))
-      while (startSpare())
-    } catch {
-      // The sleep ends so when enough came.
+  /** Asks the next node. False when there is none left whose share could be of use. */
+  #start(): boolean {
+    const isAsked = (index: number): boolean =>
+      this.#indices.has(index) || [...this.#calls].some((call) => call.source.index === index && !call.isLate)
+    const next = this.#waiting.findIndex(({ index }) => !isAsked(index))
+    const [source] = next < 0 ? [] : this.#waiting.splice(next, 1)
+    if (!source) return false
+    const nowMs = this.#ports.clock.monotonicMs()
+    const hedgeMs = Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * this.#ports.pool.expectedMs(source.node))
+    const call: Call = { source, startedAtMs: nowMs, lateAtMs: nowMs + hedgeMs, isLate: false }
+    this.#calls.add(call)
+    this.#fetch(source)
+      .then(
+        (bytes) => this.#came(call, bytes),
+        (error: unknown) => this.#failed(call, error),
+      )
+      .finally(() => {
+        this.#calls.delete(call)
+        this.#wake()
+      })
+    return true
+  }
+
+  #came({ source, startedAtMs }: Call, bytes: Uint8Array<ArrayBuffer>): void {
+    const elapsedMs = this.#ports.clock.monotonicMs() - startedAtMs
+    this.#ports.pool.observe(source.node, 'ok', elapsedMs)
+    if (this.#indices.has(source.index)) return
+    this.#slowestMs = Math.max(this.#slowestMs, elapsedMs)
+    this.#indices.add(source.index)
+    this.#arrived.push({ source, bytes })
+  }
+
+  async #failed({ source }: Call, error: unknown): Promise<void> {
+    if (this.#signal.aborted) return
+    if (isMosaikError(error, 'E_OBJECT_ABSENT', 'E_NODE_UNKNOWN')) {
+      // It may have moved since the layout was read (docs/ARCHITECTURE.md "Read"): no blame before that is known.
+      const moved = await this.#request.relocate?.(source).catch(() => undefined)
+      if (moved) {
+        this.#waiting.unshift(moved)
+        return
+      }
+    }
+    // An object that is absent or too short is the answer of a node that is well.
+    if (!isMosaikError(error, 'E_OBJECT_ABSENT', 'E_OBJECT_RANGE')) this.#ports.pool.observe(source.node, 'failed', 0)
+    this.#failures.push({ nodeName: source.nodeName, error })
+  }
+
+  /** Resolves when a call ended or became late, or the signal was aborted. */
+  async #change(): Promise<void> {
+    const nowMs = this.#ports.clock.monotonicMs()
+    const timer = new AbortController()
+    const pending = [...this.#calls].filter((call) => !call.isLate)
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+      if (pending.length === 0) return
+      const nextMs = Math.min(...pending.map((call) => call.lateAtMs)) - nowMs
+      this.#ports.clock.sleep(Math.max(0, nextMs), timer.signal).then(resolve, () => undefined)
+    })
+    timer.abort()
+    for (const call of pending) call.isLate = call.lateAtMs <= this.#ports.clock.monotonicMs()
+  }
+
+  /** Nodes that let themselves be overtaken by far are asked later the next times: a node that never answers would else stay first. */
+  #noteLaggards(): void {
+    const nowMs = this.#ports.clock.monotonicMs()
+    for (const { source, startedAtMs, isLate } of this.#calls) {
+      if (isLate && nowMs - startedAtMs >= Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * this.#slowestMs)) {
+        this.#ports.pool.observe(source.node, 'failed', 0)
+      }
     }
   }
 
   async #fetch(source: ShareSource): Promise<Uint8Array<ArrayBuffer>> {
-    const deadline = new AbortController()
-    const timer = this.#ports.clock.sleep(DEADLINE_MS, AbortSignal.any([deadline.signal, this.#signal])).then(
-      () => deadline.abort(new MosaikError('E_NODE_UNREACHABLE', `node ${source.nodeName} did not answer in time`)),
-      () => undefined,
-    )
-    try {
-      const store = await this.#ports.pool.store(source.node)
-      return await store.get(source.key, this.#range, AbortSignal.any([deadline.signal, this.#signal]))
-    } finally {
-      deadline.abort()
-      await timer
-    }
+    const { clock, pool } = this.#ports
+    const late = (): MosaikError =>
+      new MosaikError('E_NODE_UNREACHABLE', `node ${source.nodeName} did not answer in time`, { node: source.node })
+    return await withDeadline({ clock, limitMs: DEADLINE_MS, signal: this.#signal, late }, async (signal) => {
+      const store = await pool.store(source.node)
+      return await store.get(source.key, this.#request.range, signal)
+    })
   }
 
-  #rank(source: ShareSource): number {
-    const unhealthy = this.#ports.pool.isHealthy(source.node) ? 0 : 1e9
-    return unhealthy + this.#ports.pool.expectedMs(source.node)
+  #rank({ node, isDoubtful }: ShareSource): number {
+    const { pool } = this.#ports
+    return (isDoubtful ? 2e9 : 0) + (pool.isHealthy(node) ? 0 : 1e9) + pool.expectedMs(node)
   }
 
-  #tooFew(came: number): MosaikError {
+  #tooFew(): MosaikError {
     const reasons = this.#failures.map(
       ({ nodeName, error }) => `${nodeName}: ${isMosaikError(error) ? `${error.code} ${error.message}` : 'failed'}`,
     )
+    const { k } = this.#request.scheme
+    const came = this.#indices.size
     return new MosaikError(
       'E_SHARES_TOO_FEW',
-      `${this.#scheme.k} shares are needed and the nodes gave ${came}; missing: ${reasons.join('; ') || 'no other share is known'}`,
-      { needed: this.#scheme.k, came, reasons },
+      `${k} shares are needed and the nodes gave ${came} good ones; missing: ${reasons.join('; ') || 'no other share is known'}`,
+      { needed: k, came, reasons },
       this.#failures[0]?.error,
     )
   }

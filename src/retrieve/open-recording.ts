@@ -3,11 +3,11 @@ import type { Primitives } from '../crypto/primitives.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { Manifest } from '../domain/recording.ts'
-import type { GenerationRow } from '../ports/catalog/layout.ts'
+import type { GenerationRow, ObjectRow } from '../ports/catalog/layout.ts'
 import type { RecordingCatalog, RecordingRow } from '../ports/catalog/recordings.ts'
 import type { Keyring, UnwrapPurpose } from '../ports/keyring.ts'
 import type { OpenedRecording, VaultReader } from '../ports/vault-reader.ts'
-import { Gather } from './gather.ts'
+import { Gather, type ShareSource } from './gather.ts'
 import { combineShares, openSealedDocument, parseAndVerifyShare, readManifest } from './open-document.ts'
 import { inlineAssetReader, sealedAssetReader, type ReadPorts } from './read-asset.ts'
 
@@ -30,30 +30,43 @@ interface CachedManifest {
 export function createVaultReader(ports: VaultReaderPorts): VaultReader {
   const cache = new Map<string, CachedManifest>()
 
-  const cached = (key: string): Manifest | undefined => {
+  const name = (row: RecordingRow): string => `${row.id}:${row.generation}`
+  const cached = (row: RecordingRow): Manifest | undefined => {
     const nowMs = ports.clock.monotonicMs()
-    for (const [name, entry] of cache) if (entry.expiresAtMs <= nowMs) cache.delete(name)
-    return cache.get(key)?.manifest
+    for (const [key, entry] of cache) if (entry.expiresAtMs <= nowMs) cache.delete(key)
+    return cache.get(name(row))?.manifest
+  }
+  const keep = (row: RecordingRow, manifest: Manifest): void => {
+    if (cache.has(name(row))) return
+    while (cache.size >= MANIFEST_CACHE_COUNT) cache.delete(cache.keys().next().value as string)
+    cache.set(name(row), { manifest, expiresAtMs: ports.clock.monotonicMs() + MANIFEST_TTL_MS })
   }
 
   return {
     async open(organisation, recording, purpose, signal): Promise<OpenedRecording> {
-      const row = await ports.recordings.get(recording, organisation)
-      if (!row) throw new MosaikError('E_RECORDING_UNKNOWN', 'there is no such recording', { recording })
-      if (row.generation === 0) {
-        throw new MosaikError('E_RECORDING_NOT_READY', `the recording is still being stored (${row.state})`, {
-          recording,
-        })
+      let row = await recordingRow(organisation, recording)
+      let manifest = cached(row)
+      while (!manifest) {
+        try {
+          manifest = await openManifest(ports, row, purpose, signal)
+        } catch (error) {
+          // A newer generation may have been stored meanwhile, and this one's shares be on their way out.
+          const now = await recordingRow(organisation, recording)
+          if (now.generation === row.generation || signal.aborted) throw error
+          row = now
+          manifest = cached(row)
+        }
       }
-      const key = `${recording}:${row.generation}`
-      let manifest = cached(key)
-      if (!manifest) {
-        manifest = await openManifest(ports, row, purpose, signal)
-        while (cache.size >= MANIFEST_CACHE_COUNT) cache.delete(cache.keys().next().value as string)
-        cache.set(key, { manifest, expiresAtMs: ports.clock.monotonicMs() + MANIFEST_TTL_MS })
-      }
+      keep(row, manifest)
       return openedRecording(ports, manifest)
     },
+  }
+
+  async function recordingRow(organisation: Id, recording: Id): Promise<RecordingRow> {
+    const row = await ports.recordings.get(recording, organisation)
+    if (!row) throw new MosaikError('E_RECORDING_UNKNOWN', 'there is no such recording', { recording })
+    if (row.generation > 0) return row
+    throw new MosaikError('E_RECORDING_NOT_READY', `the recording is still being stored (${row.state})`, { recording })
   }
 }
 
@@ -85,9 +98,19 @@ async function openManifest(
     ports.pool.nodes(),
   ])
   const names = new Map(nodes.map((node) => [node.id, node.name]))
-  const sources = shares.map(({ index, node, key }) => ({ index, node, nodeName: names.get(node) ?? node, key }))
+  const sourceOf = ({ index, node, key }: ObjectRow): ShareSource => ({
+    index,
+    node,
+    nodeName: names.get(node) ?? node,
+    key,
+  })
+  const sources = shares.map(sourceOf)
+  const relocate = async (lost: ShareSource): Promise<ShareSource | undefined> =>
+    (await ports.layout.manifestShares(recording, generation))
+      .filter(({ index, key }) => index === lost.index && sources.every((source) => source.key !== key))
+      .map(sourceOf)[0]
   const trusted = [trustedSigner(ports.primitives, organisation, keys.signing)]
-  const gather = new Gather(ports, scheme, sources, undefined, signal)
+  const gather = new Gather(ports, { scheme, sources, relocate }, signal)
   try {
     const verified: ReturnType<typeof parseAndVerifyShare>[] = []
     while (verified.length < scheme.k) {
@@ -100,7 +123,10 @@ async function openManifest(
           verified.push(parsed)
         } catch (error) {
           if (!isMosaikError(error)) throw error
-          gather.reject(share, error)
+          const { node, nodeName, key, index } = share.source
+          const message = `node ${nodeName} gave a manifest share that is not what was stored: ${error.message}`
+          gather.reject(share, new MosaikError(error.code, message, { node, object: key, index }, error))
+          ports.log.warn('read.bad-share', { node, object: key, index, recording, generation, code: error.code })
         }
       }
     }
@@ -110,7 +136,11 @@ async function openManifest(
       ports.keyring.unwrap(organisation, keyId, wrapped, purpose),
     )
     const manifest = readManifest(ports.primitives, opened)
-    if (manifest.recording !== recording || manifest.organisation !== organisation || manifest.generation !== generation) {
+    if (
+      manifest.recording !== recording ||
+      manifest.organisation !== organisation ||
+      manifest.generation !== generation
+    ) {
       throw new MosaikError('E_FORMAT_FIELD', 'the manifest is of another recording or generation', { recording })
     }
     return manifest

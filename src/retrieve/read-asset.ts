@@ -1,7 +1,7 @@
 import { SEGMENT_PLAIN_BYTES } from '../crypto/floe.ts'
 import { fragmentKey } from '../crypto/fragment-tag.ts'
 import type { Primitives } from '../crypto/primitives.ts'
-import { MosaikError } from '../domain/errors.ts'
+import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import type { ManifestAsset, SealedAsset } from '../domain/recording.ts'
 import {
@@ -15,7 +15,8 @@ import {
 } from '../format/fragment-header.ts'
 import { decodeAssetHeader, segmentCount, segmentLength } from '../format/asset-header.ts'
 import type { AttemptRow, LayoutCatalog, ObjectRow } from '../ports/catalog/layout.ts'
-import type { SegmentEngine, SegmentOpener } from '../ports/segment-engine.ts'
+import type { SegmentEngine, SegmentOpener, SegmentToOpen } from '../ports/segment-engine.ts'
+import type { Log } from '../ports/system.ts'
 import type { AssetReader } from '../ports/vault-reader.ts'
 import { Gather, type GatheredShare, type GatherPorts, type ShareSource } from './gather.ts'
 
@@ -23,6 +24,8 @@ export interface ReadPorts extends GatherPorts {
   readonly layout: LayoutCatalog
   readonly engine: SegmentEngine
   readonly primitives: Primitives
+  /** Told of every share that is bad, also when others made up for it. */
+  readonly log: Log
 }
 
 /** Segments fetched with one request a share: small first, so that the first byte comes soon. */
@@ -70,7 +73,8 @@ export function sealedAssetReader(ports: ReadPorts, asset: ManifestAsset, sealed
 }
 
 function checkRange(asset: ManifestAsset, startBytes: number, endBytes: number): void {
-  if (!(startBytes >= 0 && startBytes <= endBytes && endBytes <= asset.contentBytes)) {
+  const isWhole = Number.isInteger(startBytes) && Number.isInteger(endBytes)
+  if (!(isWhole && startBytes >= 0 && startBytes <= endBytes && endBytes <= asset.contentBytes)) {
     throw new MosaikError('E_OBJECT_RANGE', `bytes ${startBytes}–${endBytes} of an asset of ${asset.contentBytes}`)
   }
 }
@@ -94,6 +98,9 @@ class Reading {
   readonly #signal: AbortSignal
   readonly #segmentCount: number
   readonly #extents = new Map<number, Promise<PinnedExtent>>()
+  readonly #openers: SegmentOpener[] = []
+  /** Objects that gave wrong bytes: asked last from then on. */
+  readonly #doubtful = new Set<string>()
   #attemptRow: Promise<AttemptRow> | undefined
   #fragments: Promise<ObjectRow[]> | undefined
 
@@ -107,12 +114,7 @@ class Reading {
   }
 
   close(): void {
-    for (const extent of this.#extents.values()) {
-      extent.then(
-        ({ opener }) => opener.close(),
-        () => undefined,
-      )
-    }
+    for (const opener of this.#openers) opener.close()
   }
 
   /** Segments `first` … `last` in order, fetched ahead. */
@@ -138,26 +140,87 @@ class Reading {
     }
   }
 
+  /** One run, from the pinned sharing; from another one, or other places, when the layout has changed or holds more. */
   async #fetchRun(run: Run): Promise<PlainSegment[]> {
-    const extent = await this.#extent(extentOf(run.first))
+    const number = extentOf(run.first)
+    const tried = new Set<string>()
+    let extent = await this.#extent(number)
+    while (true) {
+      try {
+        return await this.#fetchFrom(extent, run)
+      } catch (error) {
+        if (!isMosaikError(error, 'E_SHARES_TOO_FEW', 'E_SEGMENT_TAG') || this.#signal.aborted) throw error
+        tried.add(extent.layout)
+        this.#fragments = this.#ports.layout.fragments(this.#attempt)
+        const other = await this.#pinExtent(number, tried)
+        if (!other) throw error
+        extent = other
+        this.#extents.set(number, Promise.resolve(other))
+      }
+    }
+  }
+
+  async #fetchFrom(extent: PinnedExtent, run: Run): Promise<PlainSegment[]> {
     const { scheme } = extent
     const last = run.first + run.count - 1
     const offsetBytes = blockOffset(scheme, run.first)
     const lengthBytes =
       blockOffset(scheme, last) - offsetBytes + blockLength(scheme, this.#sealed.sealedBytes, last) + BLOCK_TAG_BYTES
-    const gather = new Gather(this.#ports, scheme, extent.sources, { offsetBytes, lengthBytes }, this.#signal)
+    const gather = new Gather(
+      this.#ports,
+      {
+        scheme,
+        sources: extent.sources.map((source) => ({ ...source, isDoubtful: this.#doubtful.has(source.key) })),
+        range: { offsetBytes, lengthBytes },
+        relocate: (source) => this.#relocate(extent, source),
+      },
+      this.#signal,
+    )
     try {
       const shares = await gather.take(scheme.k)
+      const together = await this.#openTogether(extent, shares, run)
       const segments: PlainSegment[] = []
-      for (let i = 0; i < run.count; i++)
-        segments.push(await this.#openSegment(extent, gather, shares, run, run.first + i))
+      for (let i = 0; i < run.count; i++) {
+        const segment = run.first + i
+        const plaintext = together[i]
+        segments.push(plaintext ? { segment, plaintext } : await this.#openSegment(extent, gather, shares, run, segment))
+      }
       return segments
     } finally {
       gather.close()
     }
   }
 
-  /** Opens one segment; a share whose tag fails is replaced in `shares` by another node's for the rest of the run. */
+  /** The run's plaintexts in one trip to the engine; none for a segment that needs a closer look. */
+  async #openTogether(
+    extent: PinnedExtent,
+    shares: readonly GatheredShare[],
+    run: Run,
+  ): Promise<(Uint8Array | undefined)[]> {
+    const segments = Array.from({ length: run.count }, (_, i) => this.#toOpen(extent, shares, run, run.first + i))
+    try {
+      const answers = await extent.opener.openRun(segments)
+      return answers.map((opened) =>
+        'plaintext' in opened && !opened.corruptIndices && !opened.forgedIndices ? opened.plaintext : undefined,
+      )
+    } catch (error) {
+      if (!isMosaikError(error, 'E_SEGMENT_TAG')) throw error
+      return []
+    }
+  }
+
+  #toOpen(extent: PinnedExtent, shares: readonly GatheredShare[], run: Run, segment: number): SegmentToOpen {
+    const at = (segment - run.first) * (innerBlockLength(extent.scheme) + BLOCK_TAG_BYTES)
+    const length = blockLength(extent.scheme, this.#sealed.sealedBytes, segment) + BLOCK_TAG_BYTES
+    return {
+      segment,
+      last: segment === this.#segmentCount - 1,
+      sealedBytes: segmentLength(this.#sealed.sealedBytes, segment),
+      blocks: shares.map(({ source, bytes }) => ({ index: source.index, bytes: bytes.subarray(at, at + length) })),
+    }
+  }
+
+  /** Opens one segment; a share that is bad is replaced in `shares` by another node's for the rest of the run. */
   async #openSegment(
     extent: PinnedExtent,
     gather: Gather,
@@ -165,107 +228,155 @@ class Reading {
     run: Run,
     segment: number,
   ): Promise<PlainSegment> {
-    const { scheme, opener } = extent
-    const isLast = segment === this.#segmentCount - 1
-    const at = (segment - run.first) * (innerBlockLength(scheme) + BLOCK_TAG_BYTES)
-    const length = blockLength(scheme, this.#sealed.sealedBytes, segment) + BLOCK_TAG_BYTES
+    const { k } = extent.scheme
+    const drop = (indices: readonly number[], code: ErrorCode): void => {
+      for (const bad of shares.filter(({ source }) => indices.includes(source.index))) {
+        shares.splice(shares.indexOf(bad), 1)
+        this.#blame(gather, bad, segment, code)
+      }
+    }
     while (true) {
-      const blocks = shares.map(({ source, bytes }) => ({ index: source.index, bytes: bytes.subarray(at, at + length) }))
-      const opened = await this.#open(opener, segment, isLast, blocks, gather, shares, scheme.k)
-      if (opened) return { segment, plaintext: opened }
+      if (shares.length < k) shares.push(...(await gather.take(k - shares.length)))
+      const { last, sealedBytes, blocks } = this.#toOpen(extent, shares, run, segment)
+      try {
+        const opened = await extent.opener.open(segment, last, sealedBytes, blocks)
+        if ('plaintext' in opened) {
+          drop(opened.corruptIndices ?? [], 'E_BLOCK_TAG')
+          drop(opened.forgedIndices ?? [], 'E_SEGMENT_TAG')
+          return { segment, plaintext: opened.plaintext }
+        }
+        // Made under another of the attempt's verify keys, or bad.
+        const exhausted = opened.badIndices.filter((index) => !this.#tryNextVerifyKey(extent, index))
+        drop(exhausted, 'E_BLOCK_TAG')
+      } catch (error) {
+        // All tags pass and no k-subset opens: one more share makes more subsets, until there is none.
+        if (!isMosaikError(error, 'E_SEGMENT_TAG')) throw error
+        const [more] = await gather.take(1).catch((failure: unknown) => {
+          throw isMosaikError(failure, 'E_SHARES_TOO_FEW') ? error : failure
+        })
+        if (more) shares.push(more)
+      }
     }
   }
 
-  /** The plaintext, or undefined after `shares` were mended and the segment is to be tried again. */
-  async #open(
-    opener: SegmentOpener,
-    segment: number,
-    isLast: boolean,
-    blocks: { index: number; bytes: Uint8Array }[],
-    gather: Gather,
-    shares: GatheredShare[],
-    k: number,
-  ): Promise<Uint8Array | undefined> {
-    const sealedBytes = segmentLength(this.#sealed.sealedBytes, segment)
-    try {
-      const opened = await opener.open(segment, isLast, sealedBytes, blocks)
-      if ('plaintext' in opened) return opened.plaintext
-      for (const index of opened.badIndices) {
-        const position = shares.findIndex(({ source }) => source.index === index)
-        const [bad] = shares.splice(position, 1)
-        if (bad) gather.reject(bad, badBlock(bad, segment))
-      }
-    } catch (error) {
-      // All tags pass and no k-subset opens: one more share makes more subsets, until there is none.
-      if (!(error instanceof MosaikError) || error.code !== 'E_SEGMENT_TAG') throw error
-      shares.push(...(await gather.take(1)))
-      return undefined
-    }
-    if (shares.length < k) shares.push(...(await gather.take(k - shares.length)))
-    return undefined
+  /** What goes to the log here is what repair and alarms start from. */
+  #blame(gather: Gather, { source, bytes }: GatheredShare, segment: number, code: ErrorCode): void {
+    const isForged = code === 'E_SEGMENT_TAG'
+    const message = isForged
+      ? `node ${source.nodeName} gave a block of segment ${segment} whose tag verifies and which does not fit: somebody made it`
+      : `node ${source.nodeName} gave a block of segment ${segment} that does not verify`
+    const fields = { node: source.node, object: source.key, index: source.index, segment }
+    gather.reject({ source, bytes }, new MosaikError(code, message, fields))
+    if (this.#doubtful.has(source.key)) return
+    this.#doubtful.add(source.key)
+    if (isForged) this.#ports.log.error('read.forged-share', { ...fields, attempt: this.#attempt, code })
+    else this.#ports.log.warn('read.bad-share', { ...fields, attempt: this.#attempt, code })
   }
 
   #extent(number: number): Promise<PinnedExtent> {
     let extent = this.#extents.get(number)
     if (!extent) {
-      extent = this.#pinExtent(number)
+      extent = this.#pinExtent(number, new Set()).then((pinned) => {
+        if (!pinned) throw new MosaikError('E_INTERNAL', `nothing is known of extent ${number}`)
+        return pinned
+      })
       this.#extents.set(number, extent)
     }
     return extent
   }
 
-  /** The sharing with the most good fragments of this extent. */
-  async #pinExtent(number: number): Promise<PinnedExtent> {
+  /**
+   * The sharing with the most fragments of this extent, among the layouts that were not tried yet; `undefined` when all were.
+   * @throws E_SHARES_TOO_FEW when none has k and none was tried
+   */
+  async #pinExtent(number: number, tried: ReadonlySet<string>): Promise<PinnedExtent | undefined> {
     this.#attemptRow ??= this.#ports.layout.attempt(this.#attempt).then((row) => {
       if (!row) throw new MosaikError('E_INTERNAL', 'the manifest names an attempt that the catalog does not know')
       return row
     })
     this.#fragments ??= this.#ports.layout.fragments(this.#attempt)
     const { scheme } = await this.#attemptRow
-    const names = new Map((await this.#ports.pool.nodes()).map((node) => [node.id, node.name]))
-    const bySharing = Map.groupBy(
-      (await this.#fragments).filter(({ role }) => role.kind === 'fragment' && role.extent === number),
-      ({ sharing }) => sharing,
-    )
-    const [sharing, rows] = [...bySharing].toSorted((a, b) => b[1].length - a[1].length)[0] ?? [null, []]
-    if (sharing === null || rows.length < scheme.k) {
+    const bySharing = Map.groupBy((await this.#fragments).filter(isOfExtent(number)), ({ sharing }) => sharing ?? '')
+    const candidates = [...bySharing]
+      .map(([sharing, rows]) => ({
+        sharing,
+        rows,
+        layout: rows.map(({ node, key }) => `${node} ${key}`).join(),
+        indicesCount: new Set(rows.map(({ index }) => index)).size,
+      }))
+      .toSorted((a, b) => b.indicesCount - a.indicesCount)
+    const best = candidates.find(({ layout, indicesCount }) => indicesCount >= scheme.k && !tried.has(layout))
+    if (!best) {
+      if (tried.size > 0) return undefined
+      const came = candidates[0]?.indicesCount ?? 0
       throw new MosaikError(
         'E_SHARES_TOO_FEW',
-        `${scheme.k} fragments are needed and the catalog knows ${rows.length} of extent ${number}`,
-        { needed: scheme.k, came: rows.length },
+        `${scheme.k} fragments are needed and the catalog knows ${came} of extent ${number}`,
+        { needed: scheme.k, came },
       )
     }
-    const [verifyKey] = this.#sealed.verifyKeys
-    if (!verifyKey) throw new MosaikError('E_FORMAT_FIELD', 'the manifest names no verify key')
+    const keyNumbers = new Map(Array.from({ length: scheme.n }, (_, index) => [index, 0]))
+    const pinned = { scheme, number, sharing: best.sharing, layout: best.layout, keyNumbers }
+    return { ...pinned, sources: await this.#sourcesOf(best.rows), opener: this.#openerOf(pinned) }
+  }
+
+  async #sourcesOf(rows: readonly ObjectRow[]): Promise<ShareSource[]> {
+    const names = new Map((await this.#ports.pool.nodes()).map((node) => [node.id, node.name]))
+    return rows.map(({ index, node, key }) => ({ index, node, nodeName: names.get(node) ?? node, key }))
+  }
+
+  /** Where the share lies by now, when the layout has changed since it was pinned. */
+  async #relocate(extent: PinnedExtent, lost: ShareSource): Promise<ShareSource | undefined> {
+    const rows = (await this.#ports.layout.fragments(this.#attempt)).filter(isOfExtent(extent.number))
+    const moved = rows.filter(
+      ({ sharing, index, node, key }) =>
+        sharing === extent.sharing &&
+        index === lost.index &&
+        (node !== lost.node || key !== lost.key) &&
+        !extent.sources.some((source) => source.node === node && source.key === key),
+    )
+    return (await this.#sourcesOf(moved))[0]
+  }
+
+  /** False when the share was tried with all of the attempt's verify keys. */
+  #tryNextVerifyKey(extent: PinnedExtent, index: number): boolean {
+    const next = (extent.keyNumbers.get(index) ?? 0) + 1
+    if (next >= this.#sealed.verifyKeys.length) return false
+    extent.keyNumbers.set(index, next)
+    extent.opener = this.#openerOf(extent)
+    return true
+  }
+
+  #openerOf(extent: Omit<PinnedExtent, 'opener' | 'sources'>): SegmentOpener {
+    const { scheme, number, sharing, keyNumbers } = extent
     const fragmentKeys = new Map<number, Uint8Array>()
-    for (let index = 0; index < scheme.n; index++) {
+    for (const [index, keyNumber] of keyNumbers) {
+      const verifyKey = this.#sealed.verifyKeys[keyNumber]
+      if (!verifyKey) throw new MosaikError('E_FORMAT_FIELD', 'the manifest names no verify key')
       const header = encodeFragmentHeader({ attempt: this.#attempt, sharing, extent: number, index, scheme })
       fragmentKeys.set(index, fragmentKey(this.#ports.primitives, verifyKey, header))
     }
     const { dek, floeHeader } = this.#sealed
-    return {
-      scheme,
-      sources: rows.map((row) => ({
-        index: row.index,
-        node: row.node,
-        nodeName: names.get(row.node) ?? row.node,
-        key: row.key,
-      })),
-      opener: this.#ports.engine.opener({ dek, floeHeader, aad: this.#aad }, { scheme, extent: number, fragmentKeys }),
-    }
+    const cipher = { dek, floeHeader, aad: this.#aad }
+    const opener = this.#ports.engine.opener(cipher, { scheme, extent: number, fragmentKeys })
+    this.#openers.push(opener)
+    return opener
   }
 }
 
+/** One extent as a read sees it: where its shares lie, and the keys that they are checked with. */
 interface PinnedExtent {
   readonly scheme: AttemptRow['scheme']
+  readonly number: number
+  readonly sharing: Id
+  /** Tells layouts apart. */
+  readonly layout: string
   readonly sources: readonly ShareSource[]
-  readonly opener: SegmentOpener
+  /** Which of the attempt's verify keys a share is checked with; the first until it fails. */
+  readonly keyNumbers: Map<number, number>
+  opener: SegmentOpener
 }
 
-function badBlock(share: GatheredShare, segment: number): MosaikError {
-  return new MosaikError(
-    'E_BLOCK_TAG',
-    `node ${share.source.nodeName} gave a block of segment ${segment} that does not verify`,
-    { node: share.source.node, object: share.source.key, index: share.source.index, segment },
-  )
+function isOfExtent(number: number): (row: ObjectRow) => boolean {
+  return ({ role }) => role.kind === 'fragment' && role.extent === number
 }

@@ -19,7 +19,14 @@ import { queueTable } from '../../src/main/queues.ts'
 import { runWork } from '../../src/main/runner.ts'
 import { createIntake } from '../../src/pipeline/intake.ts'
 import type { MediaTool } from '../../src/ports/media.ts'
-import type { Log } from '../../src/ports/system.ts'
+import type { Catalog } from '../../src/ports/catalog.ts'
+import type { NodeDriver, NodeSettings } from '../../src/ports/node-driver.ts'
+import type { ObjectStore } from '../../src/ports/object-store.ts'
+import type { SegmentEngine } from '../../src/ports/segment-engine.ts'
+import type { Clock, Log, Random } from '../../src/ports/system.ts'
+import type { ReceiptFacts } from '../../src/pipeline/store-original.ts'
+import { createInlineEngine } from '../../src/adapters/segment-engine/inline-engine.ts'
+import type { MemoryStore } from './memory-store.ts'
 import type { WorkRow } from '../../src/ports/catalog/recordings.ts'
 import { createVaultReader } from '../../src/retrieve/open-recording.ts'
 import { MosaikError } from '../../src/domain/errors.ts'
@@ -34,27 +41,52 @@ export interface TestVaultOptions {
   readonly placementRule?: PlacementRule
   readonly media?: MediaTool
   /** Settings of the nodes; five folders without. */
-  readonly nodes?: readonly { readonly name: string; readonly settings: Record<string, unknown>; readonly operator?: string }[]
+  readonly nodes?: readonly {
+    readonly name: string
+    readonly settings: Record<string, unknown>
+    readonly operator?: string
+  }[]
   readonly log?: Log
+  readonly clock?: Clock
+  readonly random?: Random
+  /** Nodes in memory instead of folders: their faults are the test's. */
+  readonly memory?: readonly MemoryStore[]
+  /** Puts itself between the vault and every store that it opens. */
+  readonly wrapStore?: (store: ObjectStore, label: string) => ObjectStore
+  /** Threads of the segment engine; 0: in place. */
+  readonly threads?: number
+  /** Pieces of the catalog with faults. */
+  readonly wrapCatalog?: (catalog: Catalog) => Catalog
+  readonly issueReceipt?: ReceiptIssuer
 }
+
+type ReceiptIssuer = (facts: ReceiptFacts, issue: () => Promise<Uint8Array>) => Promise<Uint8Array>
 
 /** A real vault in a temporary folder, without doors and queue: the test runs the work itself and sees each step. */
 export async function makeTestVault(options: TestVaultOptions = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'mosaik-test-'))
-  const clock = nodeClock
-  const random = nodeRandom()
+  const clock = options.clock ?? nodeClock
+  const random = options.random ?? nodeRandom()
   const primitives = nodePrimitives
   const log = options.log ?? silentLog
-  const catalog = openSqliteCatalog(join(folder, 'catalog.sqlite'), clock)
-  await catalog.migrate()
+  const sqlite = openSqliteCatalog(join(folder, 'catalog.sqlite'), clock)
+  await sqlite.migrate()
+  const catalog = options.wrapCatalog?.(sqlite) ?? sqlite
   const keyring = await createFileKeyring(
     { folder, passphrase: 'a passphrase of tests', clock, random, primitives, record: () => Promise.resolve() },
     testKdfCost,
   )
   const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
-  const driver = createNodeDriver({ clock, random })
-  const pool = new CatalogNodePool({ installation: catalog.installation, installationId, atRest: keyring, driver, clock })
-  const engine = createWorkerEngine({ workers: 2 })
+  const driver = testDriver(createNodeDriver({ clock, random }), options)
+  const pool = new CatalogNodePool({
+    installation: catalog.installation,
+    installationId,
+    atRest: keyring,
+    driver,
+    clock,
+  })
+  const { threads = 2 } = options
+  const engine: SegmentEngine = threads === 0 ? createInlineEngine() : createWorkerEngine({ workers: threads })
   const common = {
     catalog,
     keyring,
@@ -85,6 +117,10 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
   })
   const given =
     options.nodes ??
+    options.memory?.map((_, index) => ({
+      name: `memory-${index + 1}`,
+      settings: { driver: 'directory', path: `${MEMORY}${index}` },
+    })) ??
     [1, 2, 3, 4, 5].map((number) => {
       const path = join(folder, 'nodes', `folder-${number}`)
       mkdirSync(path, { recursive: true })
@@ -117,14 +153,18 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
         if (input.kind === 'file') await releaseFile(input)
       },
     },
-    issueReceipt: async ({ scheme, ...facts }) => {
-      const { signing } = await keyring.publicKeys(facts.organisation)
-      return await issueReceipt({
-        facts: { ...facts, ...scheme, installation: installationId },
-        signing,
-        sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
-        primitives,
-      })
+    issueReceipt: async (all) => {
+      const { scheme, ...facts } = all
+      const issue = async (): Promise<Uint8Array> => {
+        const { signing } = await keyring.publicKeys(facts.organisation)
+        return await issueReceipt({
+          facts: { ...facts, ...scheme, installation: installationId },
+          signing,
+          sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+          primitives,
+        })
+      }
+      return options.issueReceipt ? await options.issueReceipt(all, issue) : await issue()
     },
   })
   const never = new AbortController().signal
@@ -139,15 +179,40 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
     table,
     announced,
     nodeFolders: given.map(({ settings }) => String(settings['path'])),
+    /** Runs one piece of work once. */
+    async runOnce(work: Pick<WorkRow, 'id' | 'stage'>, signal: AbortSignal = never): Promise<void> {
+      await runWork({ ...common, announce: () => undefined }, table[work.stage], work.id, signal)
+    },
+    /** The recording's work of a stage. */
+    async workOf(recording: Id, stage: WorkRow['stage']): Promise<WorkRow> {
+      const found = (await catalog.work.ofRecording(recording)).find((work) => work.stage === stage)
+      if (!found) throw new Error(`there is no ${stage} work`)
+      return found
+    },
     /** Runs what is due, again and again, until nothing is (work that was put off is not waited for). */
     async runDue(signal: AbortSignal = never): Promise<void> {
-      for (let due = await catalog.work.due(clock.nowMs(), 10); due.length > 0; due = await catalog.work.due(clock.nowMs(), 10)) {
+      for (
+        let due = await catalog.work.due(clock.nowMs(), 10);
+        due.length > 0;
+        due = await catalog.work.due(clock.nowMs(), 10)
+      ) {
         for (const work of due) {
           await runWork({ ...common, announce: () => undefined }, table[work.stage], work.id, signal)
         }
       }
     },
-    async deposit(path: string, extra: { title?: string; sizeBytes: number; modifiedAtMs: number; sha256?: string; captionsPath?: string; externalId?: string }): Promise<Id> {
+    async deposit(
+      path: string,
+      extra: {
+        title?: string
+        sizeBytes: number
+        modifiedAtMs: number
+        sha256?: string
+        captionsPath?: string
+        externalId?: string
+        deleteAfterReceipt?: boolean
+      },
+    ): Promise<Id> {
       const { recording } = await intake.deposit(organisation, {
         info: {
           title: extra.title ?? 'a meeting',
@@ -161,7 +226,7 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
           path,
           sizeBytes: extra.sizeBytes,
           modifiedAtMs: extra.modifiedAtMs,
-          deleteAfterReceipt: false,
+          deleteAfterReceipt: extra.deleteAfterReceipt ?? false,
           ...(extra.sha256 === undefined ? {} : { sha256: extra.sha256 }),
         },
         captions:
@@ -176,6 +241,25 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
       await pool.close()
       await catalog.close()
       rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+const MEMORY = '/memory/'
+
+function testDriver(real: NodeDriver, { memory, wrapStore }: TestVaultOptions): NodeDriver {
+  const inMemory = (settings: NodeSettings): MemoryStore | undefined =>
+    settings.driver === 'directory' && settings.path.startsWith(MEMORY)
+      ? memory?.[Number(settings.path.slice(MEMORY.length))]
+      : undefined
+  return {
+    probe: (settings, signal) =>
+      inMemory(settings)
+        ? Promise.resolve({ driver: 'directory', probedAtMs: 0, freeBytes: 1, device: 'memory' })
+        : real.probe(settings, signal),
+    async open(settings, capabilities, openOptions) {
+      const store = inMemory(settings) ?? (await real.open(settings, capabilities, openOptions))
+      return wrapStore?.(store, openOptions?.label ?? '') ?? store
     },
   }
 }

@@ -1,5 +1,7 @@
-import { isMosaikError } from '../../domain/errors.ts'
-import type { LayoutCatalog } from '../../ports/catalog/layout.ts'
+import { MosaikError, isMosaikError } from '../../domain/errors.ts'
+import type { Id } from '../../domain/ids.ts'
+import { withDeadline } from '../../ports/deadline.ts'
+import type { LayoutCatalog, ObjectRow } from '../../ports/catalog/layout.ts'
 import type { NodePool } from '../../ports/node-pool.ts'
 import type { Clock, Log } from '../../ports/system.ts'
 
@@ -15,10 +17,15 @@ export const COLLECT_AFTER_MS = 15 * 60 * 1000
 /** Intents that nobody works on any more fail after this long. */
 const STALE_INTENT_MS = 60 * 60 * 1000
 const BATCH = 200
+const DELETE_TIMEOUT_MS = 60_000
+/** So many refusals in a row, and the node is left alone until the next round; a single object may well be locked. */
+const MAX_REFUSALS = 10
+/** Rows that a round keeps looking past; what is behind them waits. */
+const MAX_LEFT = 10_000
 
 export interface Collected {
   readonly deleted: number
-  /** Left for the next round: the node did not answer. */
+  /** Left for the next round: the node did not answer, or refused. */
   readonly left: number
 }
 
@@ -37,30 +44,40 @@ export async function collect(
   const stale = await ports.layout.failStaleIntents(nowMs - Math.max(afterMs, STALE_INTENT_MS))
   if (stale > 0) ports.log.warn('collect.stale-intents', { count: stale })
   let deleted = 0
-  const deadNodes = new Set<string>()
+  const refusals = new Map<Id, number>()
   let left = 0
   while (true) {
     const rows = await ports.layout.collectable(nowMs - afterMs, BATCH + left)
     const fresh = rows.slice(left)
-    if (fresh.length === 0) return { deleted, left }
+    if (fresh.length === 0 || left >= MAX_LEFT) return { deleted, left }
     for (const row of fresh) {
       signal.throwIfAborted()
-      if (deadNodes.has(row.node)) {
+      const refused = refusals.get(row.node) ?? 0
+      if (refused >= MAX_REFUSALS) {
         left++
         continue
       }
       try {
-        const store = await ports.pool.store(row.node)
-        await store.delete(row.key, signal)
-        await ports.layout.setObjectState(row.node, row.key, 'deleted')
+        await deleteObject(ports, row, signal)
         deleted++
+        refusals.delete(row.node)
       } catch (error) {
         signal.throwIfAborted()
         if (!isMosaikError(error)) throw error
-        deadNodes.add(row.node)
         left++
-        ports.log.warn('collect.node-failed', { node: row.node, code: error.code })
+        const isSilent = !isMosaikError(error, 'E_NODE_REFUSED')
+        refusals.set(row.node, isSilent ? MAX_REFUSALS : refused + 1)
+        ports.log.warn('collect.node-failed', { node: row.node, object: row.key, code: error.code })
       }
     }
   }
+}
+
+async function deleteObject(ports: CollectPorts, { node, key }: ObjectRow, signal: AbortSignal): Promise<void> {
+  const late = (): MosaikError => new MosaikError('E_NODE_UNREACHABLE', 'the node did not answer in time', { node })
+  await withDeadline({ clock: ports.clock, limitMs: DELETE_TIMEOUT_MS, signal, late }, async (limited) => {
+    const store = await ports.pool.store(node)
+    await store.delete(key, limited)
+  })
+  await ports.layout.setObjectState(node, key, 'deleted')
 }
