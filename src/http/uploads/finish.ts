@@ -1,5 +1,5 @@
 import { captionsMaxBytes } from '../../domain/captions.ts'
-import { MosaikError } from '../../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { UploadCatalog, UploadRow } from '../../ports/catalog/access.ts'
 import type { WorkCatalog } from '../../ports/catalog/recordings.ts'
@@ -59,7 +59,7 @@ export async function settle(ports: FinishPorts, row: UploadRow): Promise<Upload
 }
 
 async function deposit(ports: FinishPorts, row: UploadRow): Promise<UploadRow> {
-  const { uploads, intake, clock, log } = ports
+  const { uploads, intake, log } = ports
   const captions = await captionsOf(uploads, row)
   if (captions === undefined && row.metadata['captionsUpload'] !== undefined) {
     log.warn('upload.captions-gone', { upload: row.id })
@@ -70,16 +70,24 @@ async function deposit(ports: FinishPorts, row: UploadRow): Promise<UploadRow> {
     captions: captions === undefined ? null : { kind: 'upload', upload: captions.id },
   })
   const isOurs = created || (await isMadeOf(ports, recording, row.id))
-  const change = { recording, state: isOurs ? 'complete' : 'consumed' } as const
-  await uploads.updateUpload(row.id, change, clock.nowMs())
-  if (captions !== undefined) await uploads.updateUpload(captions.id, change, clock.nowMs())
-  if (!isOurs) {
-    // The recording was there before, of other bytes: these here are in nobody's work.
-    log.info('upload.doubled', { upload: row.id, recording })
-    await ports.spool.remove(row.id)
-    if (captions !== undefined) await ports.spool.remove(captions.id)
+  // The state is left alone when it is ours: the store job may have consumed the upload in the meantime.
+  const change = isOurs ? { recording } : ({ recording, state: 'consumed' } as const)
+  for (const id of [row.id, ...(captions === undefined ? [] : [captions.id])]) {
+    if (!isOurs) await ports.spool.remove(id)
+    await updateIfThere(ports, id, change)
   }
+  // The recording was there before, made of other bytes: these here are in nobody's work.
+  if (!isOurs) log.info('upload.doubled', { upload: row.id, recording })
   return { ...row, ...change }
+}
+
+/** A quick store job may have removed the row already: then there is nothing to say in it. */
+async function updateIfThere({ uploads, clock }: FinishPorts, id: Id, change: Partial<UploadRow>): Promise<void> {
+  try {
+    await uploads.updateUpload(id, change, clock.nowMs())
+  } catch (error) {
+    if (!isMosaikError(error, 'E_INPUT')) throw error
+  }
 }
 
 /** True when the recording's work reads this upload: then it was this upload's deposit that made it, in a run that was cut off. */

@@ -207,6 +207,18 @@ describe('an upload', () => {
     expect((await stage.stored(id, 500)).length).toBe(500)
   })
 
+  it('that its job has consumed before the answer was sent is still answered', async () => {
+    const id = await create(500)
+    const update = stage.catalog.uploads.updateUpload
+    stage.catalog.uploads.updateUpload = async (upload, change, atMs) => {
+      if (change.recording !== undefined) await stage.catalog.uploads.removeUpload(upload)
+      await update(upload, change, atMs)
+    }
+    const answer = await patch(id, 0, content.slice(0, 500))
+    expect(answer.status).toBe(204)
+    expect(answer.headers.get('mosaik-recording')).toMatch(/^[0-9a-f]{32}$/)
+  })
+
   it('of something that is there already finds it, and keeps no second copy', async () => {
     const named = { ...metadata, externalId: 'meeting 42' }
     const first = await create(500, named)
