@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { hasFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'

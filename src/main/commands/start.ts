@@ -5,7 +5,7 @@ import { describeFile } from '../../adapters/file-source.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Config } from '../config.ts'
 import { makeSampleRecording } from '../sample.ts'
-import type { Screen } from '../screen.ts'
+import { errorWords, type Screen } from '../screen.ts'
 import { startVault, type RunningVault } from '../start.ts'
 import { requestLink } from './links.ts'
 import { waitForRecording } from './wait.ts'
@@ -33,9 +33,9 @@ export async function start(
       `  Vault at ${running.publicUrl}, ffmpeg confined by ${running.vault.confinement}, kernel ${running.vault.kernelName}`,
     )
     if (paths.length > 0) {
-      for (const path of paths) await depositAndLink(running, screen, path)
+      for (const path of paths) await orSay(screen, () => depositAndLink(running, screen, path))
     } else if (options.sample && running.isNew) {
-      await depositSample(running, screen)
+      await orSay(screen, () => depositSample(running, screen))
     } else {
       screen.say('  Deposit recordings with `npx mosaik deposit FILE`, list them with `npx mosaik ls`.')
     }
@@ -63,7 +63,7 @@ export async function depositSample(running: RunningVault, screen: Screen): Prom
   return deposited
 }
 
-/** Deposits a local file, follows it to the end, prints a signed link. What goes wrong is said; the vault goes on. */
+/** Deposits a local file, follows it to the end, prints a signed link. */
 async function depositAndLink(
   running: RunningVault,
   screen: Screen,
@@ -96,4 +96,14 @@ function untilStopped(): Promise<string> {
   return new Promise((resolvePromise) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise(signal))
   })
+}
+
+/** A recording that cannot be played is no reason to stop serving the others. */
+async function orSay(screen: Screen, task: () => Promise<unknown>): Promise<void> {
+  try {
+    await task()
+  } catch (error) {
+    screen.clearBars()
+    screen.say(`  ${errorWords(error)}`)
+  }
 }
