@@ -16,6 +16,7 @@ import { findPassphrase } from './passphrase.ts'
 import { offerRecoveryKey } from './recovery-key.ts'
 import type { Screen } from './screen.ts'
 import { openVault, type Vault } from './vault.ts'
+import { startWatching } from './watching.ts'
 
 export interface StartOptions {
   readonly askPassphrase: boolean
@@ -61,6 +62,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         operator: await issueLocalToken(ports, organisation, 'operator'),
       }
       writeRunFile(config, http.url, { host: tokens.host.token, operator: tokens.operator.token })
+      const watching = startWatching(config, organisation, ports)
       if (passphrase.demoFile !== undefined && isNew) {
         screen.say(
           `  The keyring's passphrase was written to ${passphrase.demoFile} (mode 0600): good for a demonstration only.`,
@@ -84,6 +86,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         publicUrl: http.publicUrl,
         client: new VaultClient(http.url, { host: tokens.host.token, operator: tokens.operator.token }),
         async close() {
+          await watching?.close()
           await http.close()
           for (const { id } of Object.values(tokens)) {
             await vault.catalog.tokens.revokeToken(id, clock.nowMs()).catch(() => undefined)
