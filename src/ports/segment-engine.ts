@@ -49,6 +49,16 @@ export type OpenedSegment =
     }
   | { readonly badIndices: readonly number[] }
 
+/** A segment to be opened. */
+export interface SegmentToOpen {
+  readonly segment: number
+  readonly last: boolean
+  /** Length of the FLOE segment (262,144, or the last one's): from the manifest, never from a node. */
+  readonly sealedBytes: number
+  /** k or more; those beyond the first k that verify are used to find a bad share when FLOE fails. */
+  readonly blocks: readonly FramedBlock[]
+}
+
 export interface SegmentOpener {
   /**
    * Checks every block's tag, combines exactly k of them, opens the FLOE segment.
@@ -57,6 +67,8 @@ export interface SegmentOpener {
    * @throws E_SHARES_TOO_FEW fewer than k blocks given; E_SEGMENT_TAG when all tags pass and no k-subset opens.
    */
   open(segment: number, last: boolean, sealedBytes: number, blocks: readonly FramedBlock[]): Promise<OpenedSegment>
+  /** Several segments in one trip to a worker. Throws as `open` when any of them does: open them one by one then. */
+  openRun(run: readonly SegmentToOpen[]): Promise<OpenedSegment[]>
   close(): void
 }
 

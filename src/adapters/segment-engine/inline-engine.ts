@@ -44,6 +44,8 @@ export function createInlineEngine(tools: SealerTools = createCodecTools()): Inl
       const codec = new OpenerCodec(tools, cipher, sharing)
       return {
         open: (segment, last, sealedBytes, blocks) => open(codec, () => codec.open(segment, last, sealedBytes, blocks)),
+        openRun: (run) =>
+          open(codec, () => run.map((one) => codec.open(one.segment, one.last, one.sealedBytes, one.blocks))),
         close: () => {
           close(codec)
         },

@@ -31,12 +31,14 @@ export interface OpenRequest {
   readonly kind: 'open'
   readonly job: number
   readonly codec: number
-  readonly segment: number
-  readonly last: boolean
-  readonly sealedBytes: number
-  /** Blocks one behind the other; the buffer may be longer, and comes back with the answer. */
+  /** All blocks one behind the other; comes back with the answer. */
   readonly framed: ArrayBuffer
-  readonly blocks: readonly { readonly index: number; readonly lengthBytes: number }[]
+  readonly run: readonly {
+    readonly segment: number
+    readonly last: boolean
+    readonly sealedBytes: number
+    readonly blocks: readonly { readonly index: number; readonly lengthBytes: number }[]
+  }[]
 }
 
 export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind: 'forget'; readonly codec: number }
@@ -44,7 +46,7 @@ export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind
 export type FromWorker =
   /** `framed`: the n blocks, equally long. */
   | { readonly job: number; readonly framed: ArrayBuffer; readonly plaintext: ArrayBuffer }
-  | { readonly job: number; readonly opened: OpenedSegment; readonly framed: ArrayBuffer }
+  | { readonly job: number; readonly opened: OpenedSegment[]; readonly framed: ArrayBuffer }
   | {
       readonly job: number
       readonly error: { readonly code: ErrorCode; readonly message: string; readonly fields: SafeFields }

@@ -13,6 +13,7 @@ import type {
   SegmentEngine,
   SegmentOpener,
   SegmentSplitter,
+  SegmentToOpen,
 } from '../../ports/segment-engine.ts'
 import { nodePrimitives } from '../node-primitives.ts'
 import { loadKernel } from './codec-tools.ts'
@@ -135,15 +136,20 @@ class Pool implements WorkerEngine {
       cipher: copyCipher(cipher),
       sharing: { scheme, extent, fragmentKeys },
     })
+    const openRun = async (run: readonly SegmentToOpen[]): Promise<OpenedSegment[]> => {
+      const framed = this.#copy(run.flatMap(({ blocks }) => blocks))
+      const described = run.map(({ blocks, ...segment }) => ({
+        ...segment,
+        blocks: blocks.map(({ index, bytes }) => ({ index, lengthBytes: bytes.length })),
+      }))
+      const reply = await this.#run(codec, { kind: 'open', framed, run: described }, [framed])
+      const { opened, framed: free } = reply as Extract<FromWorker, { opened: OpenedSegment[] }>
+      this.#spare.give(free)
+      return opened
+    }
     return {
-      open: async (segment, last, sealedBytes, blocks) => {
-        const framed = this.#copy(blocks)
-        const lengths = blocks.map(({ index, bytes }) => ({ index, lengthBytes: bytes.length }))
-        const request = { kind: 'open', segment, last, sealedBytes, framed, blocks: lengths } as const
-        const reply = (await this.#run(codec, request, [framed])) as Extract<FromWorker, { opened: OpenedSegment }>
-        this.#spare.give(reply.framed)
-        return reply.opened
-      },
+      open: async (segment, last, sealedBytes, blocks) => (await openRun([{ segment, last, sealedBytes, blocks }]))[0]!,
+      openRun,
       close: () => {
         this.#closeCodec(codec)
       },

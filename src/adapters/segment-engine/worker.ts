@@ -40,15 +40,18 @@ port.on('message', (message: ToWorker) => {
       return
     case 'open':
       answer(message.job, () => {
-        const { segment, last, sealedBytes, framed } = message
+        const opener = openers.get(message.codec)!
+        const { framed } = message
         let at = 0
-        const blocks = message.blocks.map(({ index, lengthBytes }) => {
-          at += lengthBytes
-          return { index, bytes: new Uint8Array(framed, at - lengthBytes, lengthBytes) }
+        const opened = message.run.map(({ segment, last, sealedBytes, blocks }) => {
+          const views = blocks.map(({ index, lengthBytes }) => {
+            at += lengthBytes
+            return { index, bytes: new Uint8Array(framed, at - lengthBytes, lengthBytes) }
+          })
+          return opener.open(segment, last, sealedBytes, views)
         })
-        const opened = openers.get(message.codec)!.open(segment, last, sealedBytes, blocks)
-        const transfer = 'plaintext' in opened ? [framed, opened.plaintext.buffer] : [framed]
-        return [{ job: message.job, opened, framed }, transfer]
+        const plaintexts = opened.flatMap((answer) => ('plaintext' in answer ? [answer.plaintext.buffer] : []))
+        return [{ job: message.job, opened, framed }, [framed, ...plaintexts]]
       })
   }
 })

@@ -66,6 +66,44 @@ describe.each([
     opener.close()
   })
 
+  it('opens a run together, and names in it what is bad', async () => {
+    const splitter = engine.splitter(cipher, sharing)
+    const opener = engine.opener(cipher, reading)
+    const run = await Promise.all(
+      range(3).map(async (segment) => {
+        const last = segment === 2
+        const blocks = await splitter.split(segment, bytesOf(last ? 77 : SEGMENT_PLAIN_BYTES, segment), last)
+        const framed = blocks.map((bytes, index) => ({ index, bytes })).slice(2)
+        return { segment, last, sealedBytes: last ? 77 + 32 : SEGMENT_PLAIN_BYTES + 32, blocks: framed }
+      }),
+    )
+    run[1]!.blocks[0]!.bytes[9]! ^= 1
+    const [first, second, third] = await opener.openRun(run)
+    expect(first && 'plaintext' in first && Buffer.compare(first.plaintext, bytesOf(SEGMENT_PLAIN_BYTES, 0))).toBe(0)
+    expect(second).toEqual({ badIndices: [2] })
+    expect(third).toEqual({ plaintext: bytesOf(77, 2) })
+    await expect(opener.openRun([{ ...run[2]!, sealedBytes: 108 }])).rejects.toEqual(code('E_SEGMENT_TAG'))
+    splitter.close()
+    opener.close()
+  })
+
+  it('writes the same bytes into memory that was given back', async () => {
+    const splitter = engine.splitter(cipher, { ...sharing, scheme: { k: 3, n: 5, t: 1 } })
+    const opener = engine.opener(cipher, reading)
+    for (let segment = 0; segment < 6; segment++) {
+      const plaintext = engine.takePlaintext()
+      expect(plaintext.length).toBe(SEGMENT_PLAIN_BYTES)
+      plaintext.set(bytesOf(SEGMENT_PLAIN_BYTES, segment))
+      const blocks = await splitter.split(segment, plaintext, false)
+      const framed = blocks.map((bytes, index) => ({ index, bytes })).slice(segment % 3)
+      const opened = await opener.open(segment, false, SEGMENT_PLAIN_BYTES + 32, framed)
+      expect('plaintext' in opened && Buffer.compare(opened.plaintext, bytesOf(SEGMENT_PLAIN_BYTES, segment))).toBe(0)
+      engine.recycle(blocks)
+    }
+    splitter.close()
+    opener.close()
+  })
+
   it('answers mistakes in the program with E_INTERNAL and goes on', async () => {
     const splitter = engine.splitter(cipher, sharing)
     await expect(splitter.split(0, bytesOf(5), false)).rejects.toEqual(code('E_INTERNAL'))
