@@ -30,6 +30,11 @@ const settings = z.strictObject({
   logFile: z.string().min(1).optional(),
   /** Threads of the bulk engine. */
   threads: z.coerce.number().int().min(1).max(64).default(Math.min(8, cpus().length)),
+  /** Address and port of a listener of its own for /metrics, /healthz and /readyz; none without. Port 0 takes a free one. */
+  metrics: z
+    .string()
+    .regex(/^.+:\d{1,5}$/, 'write address:port, for example 127.0.0.1:9464')
+    .optional(),
   /** Addresses behind this many proxies are believed (`X-Forwarded-For`). */
   trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
   /** How ffmpeg is confined: bubblewrap where it works, or demanded. */
@@ -65,6 +70,7 @@ const environmentNames: Readonly<Record<string, string>> = {
   MOSAIK_LOG_FILE: 'logFile',
   MOSAIK_THREADS: 'threads',
   MOSAIK_SUITE: 'suite',
+  MOSAIK_METRICS: 'metrics',
   MOSAIK_TRUSTED_PROXIES: 'trustedProxies',
   MOSAIK_CONFINEMENT: 'confinement',
   MOSAIK_ENTROPY_DEVICE: 'entropyDevice',

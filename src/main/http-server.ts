@@ -5,15 +5,15 @@ import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { MosaikError } from '../domain/errors.ts'
 import type { Role } from '../domain/roles.ts'
-import { toHex, type Id } from '../domain/ids.ts'
+import type { Id } from '../domain/ids.ts'
 import { createApi } from '../http/api/api.ts'
 import { createHealth } from '../http/api/health.ts'
 import { createUploads } from '../http/uploads/uploads.ts'
 import { createViewerRouter } from '../http/viewer/router.ts'
 import type { WatchPage } from '../http/viewer/watch-page.ts'
-import { createHash } from 'node:crypto'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
+import { issueToken } from './tokens.ts'
 import type { Vault } from './vault.ts'
 
 export interface HttpPorts {
@@ -46,7 +46,7 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   app.disable('x-powered-by')
   app.set('trust proxy', config.trustedProxies)
   const common = { vault, clock, random, log, publicUrl, ...vault, catalog: vault.catalog }
-  app.use(createHealth({ check: () => readiness(vault) }))
+  app.use(createHealth({ check: () => vault.readiness() }))
   app.use('/api/v1/uploads', createUploads({ ...common, uploads: vault.catalog.uploads, tokens: vault.catalog.tokens }))
   app.use(
     '/api/v1',
@@ -95,41 +95,17 @@ function readWatchPage(): WatchPage {
   return { html: read('index.html'), script: read('watch.js'), style: read('watch.css') }
 }
 
-/** Words for what keeps the vault from serving; empty when it is ready. */
-async function readiness(vault: Vault): Promise<string[]> {
-  const troubles: string[] = []
-  await vault.catalog.ping().catch(() => troubles.push('the catalog does not answer'))
-  const nodes = await vault.pool.nodes().catch(() => [])
-  const healthy = nodes.filter((node) => vault.pool.isHealthy(node.id)).length
-  const organisations = await vault.catalog.installation.organisations().catch(() => [])
-  const needed = Math.max(0, ...organisations.map(({ scheme }) => scheme.k))
-  if (healthy < needed) troubles.push(`${healthy} nodes answer and ${needed} are needed`)
-  return troubles
-}
-
-/** A fresh bearer token of a role for clients on this machine; only its hash is kept. */
+/** A fresh bearer token of a role for clients on this machine, in place of those that a vault left when it was killed. */
 export async function issueLocalToken(
   ports: HttpPorts,
   organisation: Id,
   role: Role,
 ): Promise<{ id: Id; token: string }> {
-  const token = `mosaik-${Buffer.from(ports.random.bytes(32)).toString('base64url')}`
-  const id = toHex(ports.random.bytes(16))
   const name = `this machine: ${hostname()}`
   for (const old of await ports.vault.catalog.tokens.tokens(organisation)) {
-    // Left by a vault that was killed.
     if (old.name === name && old.role === role && old.revokedAtMs === null) {
       await ports.vault.catalog.tokens.revokeToken(old.id, ports.clock.nowMs())
     }
   }
-  await ports.vault.catalog.tokens.addToken({
-    id,
-    organisation,
-    role,
-    name,
-    tokenSha256: new Uint8Array(createHash('sha256').update(token).digest()),
-    createdAtMs: ports.clock.nowMs(),
-    revokedAtMs: null,
-  })
-  return { id, token }
+  return await issueToken({ ...ports, tokens: ports.vault.catalog.tokens }, { organisation, role, name })
 }

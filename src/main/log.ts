@@ -4,10 +4,16 @@ import { pinoLog } from '../adapters/pino-log.ts'
 import type { Clock, Log } from '../ports/system.ts'
 import type { Config } from './config.ts'
 
-/** The log of this process: JSON lines into `mosaik.log` in the data folder, or where the settings say. */
-export function openLog(config: Config, clock: Clock): { readonly log: Log; readonly close: () => void } {
+/**
+ * The log of this process: JSON lines where the settings say, else to `otherwise`: a file, or 1 for standard output.
+ */
+export function openLog(
+  config: Config,
+  clock: Clock,
+  otherwise: string | 1 = join(config.data, 'mosaik.log'),
+): { readonly log: Log; readonly close: () => void } {
   const target = destination({
-    dest: config.logFile ?? join(config.data, 'mosaik.log'),
+    dest: config.logFile ?? otherwise,
     mkdir: true,
     sync: true,
     mode: 0o600,

@@ -15,14 +15,25 @@ export interface UpkeepPorts extends CollectPorts, CommitStatePorts, CardPorts {
   readonly log: Log
 }
 
-/** What goes on beside the recordings' own work, in the process that has the keys. */
+/** What goes on beside the recordings' own work. */
 export interface Upkeep {
   /** The organisation's state has changed: written within seconds. Without an organisation: all of them. */
   stateChanged(organisation?: Id): void
   close(): Promise<void>
 }
 
+/** What of it this process does. */
+export interface UpkeepDuties {
+  /** Organisation states, cards, collector, ended sessions. One process does it; a second one at the same time does no harm. */
+  readonly vault: boolean
+  /** Keys of the spool: where its disk is. */
+  readonly spool: boolean
+  /** Looks into the catalog for what changes organisation states: other processes cannot say it here. */
+  readonly watch: boolean
+}
+
 const TICK_MS = 2_000
+const WATCH_EVERY_MS = 5_000
 const STATE_EVERY_MS = 10 * 60_000
 /** After a state that could not be written: every try spends a number, and signs shares that are thrown away. Doubled up to a state's own time. */
 const STATE_RETRY_MS = 5_000
@@ -31,13 +42,16 @@ const CARDS_EVERY_MS = 60_000
 const SPOOL_EVERY_MS = 60 * 60_000
 
 /** Writes organisation states on change and at least every ten minutes while the vault runs, puts missing cards onto nodes, collects, turns spool keys, forgets ended sessions. */
-export function startUpkeep(ports: UpkeepPorts): Upkeep {
+export function startUpkeep(ports: UpkeepPorts, duties: UpkeepDuties): Upkeep {
   const stop = new AbortController()
   const dirty = new Set<Id>()
   /** Organisations whose state could not be written, and when it is tried again. */
   const retries = new Map<Id, { readonly delayMs: number; readonly atMs: number }>()
   let allDirty = false
-  const lastMs = { state: ports.clock.monotonicMs(), cards: ports.clock.monotonicMs(), collect: -Infinity, spool: -Infinity }
+  /** What the states say that changes, as it was last seen, by organisation. */
+  const seen = new Map<Id, string>()
+  const startedAtMs = ports.clock.monotonicMs()
+  const lastMs = { state: startedAtMs, cards: startedAtMs, watch: -Infinity, collect: -Infinity, spool: -Infinity }
 
   const attempt = async (what: string, task: () => Promise<unknown>): Promise<boolean> => {
     try {
@@ -86,13 +100,27 @@ export function startUpkeep(ports: UpkeepPorts): Upkeep {
     }
   }
 
+  const lookForChanges = async (): Promise<void> => {
+    const nodes = (await ports.catalog.installation.nodes()).map(({ id, name, state }) => [id, name, state])
+    for (const { id } of await ports.catalog.installation.organisations()) {
+      const now = JSON.stringify([nodes, await ports.catalog.links.revokedLinks(id)])
+      if (seen.get(id) !== now) dirty.add(id)
+      seen.set(id, now)
+    }
+  }
+
+  const keepVault = async (): Promise<void> => {
+    if (duties.watch && due('watch', WATCH_EVERY_MS)) await attempt('watch', lookForChanges)
+    await attempt('state', writeStates)
+    if (due('cards', CARDS_EVERY_MS)) await attempt('cards', spreadMissingCards)
+    if (due('collect', COLLECT_EVERY_MS)) await attempt('collect', () => collect(ports, stop.signal))
+    await attempt('sessions', () => ports.catalog.links.dropExpiredSessions(ports.clock.nowMs()))
+  }
+
   const loop = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      await attempt('state', writeStates)
-      if (due('cards', CARDS_EVERY_MS)) await attempt('cards', spreadMissingCards)
-      if (due('collect', COLLECT_EVERY_MS)) await attempt('collect', () => collect(ports, stop.signal))
-      if (due('spool', SPOOL_EVERY_MS)) await attempt('spool', () => ports.spool.rotateKeys())
-      await attempt('sessions', () => ports.catalog.links.dropExpiredSessions(ports.clock.nowMs()))
+      if (duties.vault) await keepVault()
+      if (duties.spool && due('spool', SPOOL_EVERY_MS)) await attempt('spool', () => ports.spool.rotateKeys())
       await ports.clock.sleep(TICK_MS, stop.signal).catch(() => undefined)
     }
   }

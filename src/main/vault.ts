@@ -11,6 +11,7 @@ import {
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import { fileSource, releaseFile } from '../adapters/file-source.ts'
+import { createPrometheusMetrics } from '../adapters/metrics.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { createNodeDriver } from '../adapters/open-store.ts'
@@ -29,18 +30,25 @@ import type { Catalog } from '../ports/catalog.ts'
 import type { NodeRow } from '../ports/catalog/access.ts'
 import type { JobQueue } from '../ports/jobs.ts'
 import type { Keyring } from '../ports/keyring.ts'
+import type { MediaTool } from '../ports/media.ts'
+import type { Metrics } from '../ports/metrics.ts'
 import type { NodeOperations } from '../ports/node-operations.ts'
-import type { Intake, SourceAccess } from '../ports/source.ts'
+import type { Intake, SourceAccess, SourceFile } from '../ports/source.ts'
 import type { Spool } from '../ports/spool.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { VaultReader } from '../ports/vault-reader.ts'
 import { createVaultReader } from '../retrieve/open-recording.ts'
 import { newestStateGeneration, type NewestStatePorts } from '../retrieve/newest-state.ts'
 import type { Config } from './config.ts'
+import { groups as allGroups, stagesOf, type Group } from './groups.ts'
+import { measuredCatalog, measuredDriver, measuredEngine, measuredReader, measuredTable } from './measured.ts'
+import { startMetricsServer } from './metrics-server.ts'
 import { CatalogNodePool } from './node-pool.ts'
 import { createNodeOperations } from './nodes.ts'
 import { spreadCards, type OrganisationPorts } from './organisations.ts'
 import { announcer, queueTable, startWorkers } from './queues.ts'
+import { readiness } from './readiness.ts'
+import { checkSpool } from './spool-folder.ts'
 import { startUpkeep, type Upkeep } from './upkeep.ts'
 
 /** What a process opens; tests give their own pieces. */
@@ -54,6 +62,11 @@ export interface VaultOptions {
   readonly kdfCost?: KdfCost
   /** Tells what the environment of child processes is. */
   readonly childEnvironment: NodeJS.ProcessEnv
+  /**
+   * What this process does, one of several that share catalog, Redis and keyring; each opens only what it needs. Left out: the embedded
+   * form, which does everything, and makes what is missing.
+   */
+  readonly groups?: readonly Group[]
 }
 
 /** A vault with everything behind it, without the doors (HTTP). */
@@ -74,6 +87,8 @@ export interface Vault {
   readonly upkeep: Upkeep
   readonly confinement: string
   readonly kernelName: string
+  /** Words for what keeps this process from its work; none when it is ready. */
+  readiness(): Promise<string[]>
   readonly announce: ReturnType<typeof announcer>
   /** Hands running work back and closes everything, in order. */
   close(): Promise<void>
@@ -100,20 +115,30 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     closing: (() => Promise<unknown>)[],
     closeAll: () => Promise<void>,
   ): Promise<Vault> {
+    const groups = options.groups ?? allGroups
+    const isEmbedded = options.groups === undefined
+    const does = (...wanted: Group[]): boolean => wanted.some((group) => groups.includes(group))
+    const prometheus = config.metrics === undefined ? undefined : createPrometheusMetrics()
+    const metrics = prometheus?.metrics
     mkdirSync(config.data, { recursive: true, mode: 0o700 })
-    const catalog =
+    const plainCatalog =
       config.databaseUrl === undefined
         ? openSqliteCatalog(join(config.data, 'catalog.sqlite'), clock)
         : openPostgresCatalog(config.databaseUrl, clock)
-    closing.push(() => catalog.close())
-    await catalog.migrate()
-    const keyring = await openKeyring(options, catalog, passphrase)
+    closing.push(() => plainCatalog.close())
+    await plainCatalog.migrate()
+    const catalog = metrics ? measuredCatalog(plainCatalog, metrics, clock) : plainCatalog
+    const keyring = await openKeyring(options, catalog, passphrase, metrics)
     const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
-    const queue = await openQueue(options, closing)
+    const usesQueue = does('api', 'store', 'transcode')
+    const queue = usesQueue ? await openQueue(options, closing) : noQueue
 
-    const engine = createWorkerEngine({ workers: config.threads })
-    closing.push(() => engine.close())
-    const driver = createNodeDriver({ clock, random })
+    // Its threads start with the first segment: who splits nothing has none for it.
+    const plainEngine = createWorkerEngine({ workers: config.threads })
+    closing.push(() => plainEngine.close())
+    const engine = metrics ? measuredEngine(plainEngine, metrics) : plainEngine
+    const plainDriver = createNodeDriver({ clock, random })
+    const driver = metrics ? measuredDriver(plainDriver, metrics, clock) : plainDriver
     const pool = new CatalogNodePool({
       installation: catalog.installation,
       installationId,
@@ -122,7 +147,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       clock,
     })
     closing.push(() => pool.close())
-    const media = await createFfmpegTool({ clock, random, log, confinement: config.confinement })
+    const media = does('transcode')
+      ? await createFfmpegTool({ clock, random, log, confinement: config.confinement })
+      : noMedia
     const common = {
       catalog,
       keyring,
@@ -141,29 +168,46 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       suite: config.suite,
       queue,
     }
-    const reader = createVaultReader(common)
-    const spool = createSpool({
-      files: openSpoolFiles(join(config.data, 'spool')),
-      keys: keyring,
-      primitives: nodePrimitives,
-      random,
-    })
-    const sources = sourceAccess(catalog, spool)
+    const plainReader = createVaultReader(common)
+    const reader = metrics ? measuredReader(plainReader, metrics) : plainReader
+    const hasSpool = does('api', 'store')
+    if (hasSpool && !isEmbedded) checkSpool(config, installationId)
+    const spool = hasSpool
+      ? createSpool({
+          files: openSpoolFiles(join(config.data, 'spool')),
+          keys: keyring,
+          primitives: nodePrimitives,
+          random,
+        })
+      : noSpool
+    const sources = sourceAccess(catalog, spool, clock)
     const announce = announcer(common)
     const openIntake = createIntake({ ...common, announce: (work) => announce({ ...work, fence: 0 }, 0) })
-    const table = queueTable({
+    const plainTable = queueTable({
       ...common,
       reader,
       media,
       sources,
       issueReceipt: receiptIssuer(keyring, installationId),
     })
+    const table = metrics ? measuredTable(plainTable, metrics, clock) : plainTable
     const isReadOnly = await isBehindNodes(common)
-    if (!isReadOnly) {
-      const workers = startWorkers(common, table, ['store', 'transcode', 'release'])
+    const stages = groups.flatMap((group) => stagesOf[group])
+    if (!isReadOnly && stages.length > 0) {
+      const workers = startWorkers(common, table, stages)
       closing.push(() => workers.close())
     }
-    const upkeep = isReadOnly ? noUpkeep : startUpkeep({ ...common, spool, location: (node) => locationOf(node) })
+    const duties = {
+      vault: does('upkeep'),
+      // Only where the spool's disk is: elsewhere it would look empty, and keys would be destroyed that its files need.
+      spool: does('store'),
+      // A process of its own learns of changes from the catalog alone.
+      watch: !isEmbedded,
+    }
+    const upkeep =
+      isReadOnly || !(duties.vault || duties.spool)
+        ? noUpkeep
+        : startUpkeep({ ...common, spool, location: (node) => locationOf(node) }, duties)
     closing.push(() => upkeep.close())
     const organisations: OrganisationPorts = common
     const nodes = createNodeOperations({
@@ -173,6 +217,18 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       nodesChanged: () => upkeep.stateChanged(),
     })
     const links = createLinks({ catalog: catalog.links, keyring, clock, random })
+    const check = (): Promise<string[]> =>
+      readiness({ catalog: plainCatalog, pool, queue: stages.length > 0 ? queue : undefined })
+    if (prometheus && config.metrics !== undefined) {
+      if (does('upkeep'))
+        prometheus.watchBacklog(
+          () => catalog.work.backlog(clock.nowMs()),
+          () => clock.nowMs(),
+        )
+      const server = await startMetricsServer(config.metrics, { metrics: prometheus, check, log })
+      closing.push(() => server.close())
+      log.info('metrics.listening', { address: server.address })
+    }
     return {
       installationId,
       catalog,
@@ -189,7 +245,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       upkeep,
       announce,
       confinement: media.confinement,
-      kernelName: engine.kernelName,
+      kernelName: plainEngine.kernelName,
+      readiness: check,
       close: closeAll,
     }
   }
@@ -204,6 +261,9 @@ async function isBehindNodes(
   for (const { id, stateGeneration } of await ports.catalog.installation.organisations()) {
     const newest = await newestStateGeneration(ports, id, AbortSignal.timeout(STATE_CHECK_TIMEOUT_MS))
     if (newest <= stateGeneration) continue
+    // Upkeep may have written one meanwhile; it takes the number from the catalog first.
+    const now = await ports.catalog.installation.organisation(id)
+    if (now && newest <= now.stateGeneration) continue
     ports.log.error('catalog.behind-nodes', { organisation: id, catalogState: stateGeneration, nodesState: newest })
     return true
   }
@@ -222,7 +282,44 @@ const closedIntake: Intake = {
 
 const noUpkeep: Upkeep = { stateChanged: () => undefined, close: () => Promise.resolve() }
 
-async function openKeyring(options: VaultOptions, catalog: Catalog, passphrase: string): Promise<FileKeyring> {
+const notHere = (what: string): Promise<never> =>
+  Promise.reject(new MosaikError('E_INTERNAL', `this process has no ${what}: that is another group's`))
+
+const noQueue: JobQueue = {
+  enqueue: () => notHere('Redis'),
+  process: () => {
+    throw new MosaikError('E_INTERNAL', "this process has no Redis: that is another group's")
+  },
+  drained: () => notHere('Redis'),
+  ping: () => notHere('Redis'),
+  close: () => Promise.resolve(),
+}
+
+const noMedia: MediaTool = {
+  confinement: 'none',
+  probe: () => notHere('ffmpeg'),
+  rendition: () => notHere('ffmpeg'),
+  poster: () => notHere('ffmpeg'),
+  captions: () => notHere('ffmpeg'),
+}
+
+const noSpool: Spool = {
+  begin: () => notHere('spool'),
+  append: () => notHere('spool'),
+  offsetBytes: () => notHere('spool'),
+  read: () => {
+    throw new MosaikError('E_INTERNAL', "this process has no spool: that is another group's")
+  },
+  remove: () => notHere('spool'),
+  rotateKeys: () => notHere('spool'),
+}
+
+async function openKeyring(
+  options: VaultOptions,
+  catalog: Catalog,
+  passphrase: string,
+  metrics: Metrics | undefined,
+): Promise<FileKeyring> {
   const { config, clock, random } = options
   const keyringOptions = {
     folder: config.data,
@@ -231,8 +328,10 @@ async function openKeyring(options: VaultOptions, catalog: Catalog, passphrase: 
     random,
     primitives: nodePrimitives,
     suite1Kem: nativeXWing,
-    record: ({ organisation, keyId, purpose, atMs }: UnwrapEntry) =>
-      catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } }),
+    record: async ({ organisation, keyId, purpose, atMs }: UnwrapEntry) => {
+      metrics?.unwrapped(purpose)
+      await catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } })
+    },
   }
   if (hasFileKeyring(config.data)) return await openFileKeyring(keyringOptions)
   if ((await catalog.installation.organisations()).length > 0) {
@@ -240,6 +339,9 @@ async function openKeyring(options: VaultOptions, catalog: Catalog, passphrase: 
       'E_CONFIG',
       `the catalog knows organisations and ${config.data} has no keyring.json; put it back from its backup`,
     )
+  }
+  if (options.groups) {
+    throw new MosaikError('E_CONFIG', `there is no keyring.json in ${config.data}; run \`mosaik setup\` once, first`)
   }
   return await createFileKeyring(keyringOptions, options.kdfCost)
 }
@@ -262,13 +364,14 @@ async function openQueue(options: VaultOptions, closing: (() => Promise<unknown>
   return queue
 }
 
-function sourceAccess(catalog: Catalog, spool: Spool): SourceAccess {
+function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): SourceAccess {
   return {
     async open(input) {
       if (input.kind === 'file') return fileSource(input)
       if (input.kind === 'vault') throw new MosaikError('E_INTERNAL', 'this work reads the vault, not a source')
       const original = await uploadSource(input.upload)
-      return { original, captions: input.captionsUpload === null ? null : await uploadSource(input.captionsUpload) }
+      const captions = input.captionsUpload === null ? null : await captionsSource(input.captionsUpload)
+      return { original, captions }
     },
     async release(input) {
       if (input.kind === 'file') await releaseFile(input)
@@ -276,13 +379,23 @@ function sourceAccess(catalog: Catalog, spool: Spool): SourceAccess {
       for (const upload of [input.upload, input.captionsUpload]) {
         if (upload === null) continue
         await spool.remove(upload)
-        await catalog.uploads.removeUpload(upload)
+        // The row stays a day: a client whose last answer was lost must not begin again.
+        await catalog.uploads.updateUpload(upload, { state: 'consumed' }, clock.nowMs())
       }
       await spool.rotateKeys()
     },
   }
 
-  async function uploadSource(id: Id) {
+  /** Captions that are gone are no reason to fail the recording: the error waits until they are read. */
+  async function captionsSource(id: Id): Promise<SourceFile> {
+    try {
+      return await uploadSource(id)
+    } catch (error) {
+      return { name: 'captions', sizeBytes: undefined, sha256: undefined, open: () => failing(error) }
+    }
+  }
+
+  async function uploadSource(id: Id): Promise<SourceFile> {
     const upload = await catalog.uploads.upload(id)
     if (upload?.lengthBytes == null) {
       throw new MosaikError('E_SOURCE_UNREADABLE', 'the upload is gone or never became complete', { upload: id })
@@ -307,4 +420,9 @@ function receiptIssuer(keyring: Keyring, installation: Id): (facts: ReceiptFacts
 function locationOf({ settings }: NodeRow): string {
   const text = (name: string): string => (typeof settings[name] === 'string' ? settings[name] : '')
   return settings['driver'] === 'directory' ? text('path') : `${text('endpoint')}/${text('bucket')}/${text('prefix')}`
+}
+
+// eslint-disable-next-line require-yield -- it only fails
+async function* failing(error: unknown): AsyncGenerator<Uint8Array> {
+  throw error
 }

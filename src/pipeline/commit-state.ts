@@ -75,7 +75,9 @@ export async function commitState(
     signal,
   )
   for (const old of await ports.layout.organisationObjects(organisation, 'state')) {
-    if (old.sharing !== sharing) await ports.layout.setObjectState(old.node, old.key, 'superseded')
+    // Two processes may write at once: the later number wins, and the earlier one leaves it alone.
+    const isEarlier = old.role.kind === 'state' && old.role.generation < generation
+    if (isEarlier && old.sharing !== sharing) await ports.layout.setObjectState(old.node, old.key, 'superseded')
   }
   return state
 }

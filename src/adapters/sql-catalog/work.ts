@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
-import type { WorkCatalog, WorkInput, WorkRow, WorkStage } from '../../ports/catalog/recordings.ts'
+import type { Backlog, WorkCatalog, WorkInput, WorkRow, WorkStage } from '../../ports/catalog/recordings.ts'
 import type { Database } from './database.ts'
 import { unknownRecording } from './errors.ts'
 import { holdFence, leaseLost } from './fence.ts'
@@ -165,6 +165,36 @@ export function workCatalog(database: Database): WorkCatalog {
           .execute(),
       )
       return rows.map(toWork)
+    },
+
+    async backlog(nowMs) {
+      const rows = await database.run('count unfinished work', (db) =>
+        db
+          .selectFrom('work')
+          .select((eb) => [
+            'stage',
+            eb
+              .case()
+              .when('due_at_ms', '<=', nowMs)
+              .then(sql.lit('due'))
+              .when('state', '=', 'running')
+              .then(sql.lit('running'))
+              .else(sql.lit('later'))
+              .end()
+              .as('backlog'),
+            eb.fn.countAll<number>().as('count'),
+            eb.fn.min<number>('due_at_ms').as('oldest'),
+          ])
+          .where('due_at_ms', 'is not', null)
+          .groupBy(['stage', 'backlog'])
+          .execute(),
+      )
+      return rows.map((row) => ({
+        stage: row.stage as WorkStage,
+        state: row.backlog as Backlog['state'],
+        count: Number(row.count),
+        oldestDueAtMs: Number(row.oldest),
+      }))
     },
   }
 }

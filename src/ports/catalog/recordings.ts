@@ -148,6 +148,15 @@ export interface Fence {
   readonly fence: number
 }
 
+/** Unfinished work of one stage. `due`: waits for a worker; `later`: for its time; `running`: has a lease. */
+export interface Backlog {
+  readonly stage: WorkStage
+  readonly state: 'due' | 'later' | 'running'
+  readonly count: number
+  /** The earliest time at which one of them was, or will be, due. */
+  readonly oldestDueAtMs: number
+}
+
 export interface WorkCatalog {
   get(id: Id): Promise<WorkRow | undefined>
   ofRecording(recording: Id): Promise<WorkRow[]>
@@ -187,4 +196,6 @@ export interface WorkCatalog {
   retry(id: Id, nowMs: number): Promise<void>
   /** Work that is due (pending and due, or running with an expired lease), oldest first; reads only unfinished rows. */
   due(nowMs: number, limit: number): Promise<WorkRow[]>
+  /** How much is unfinished, by stage; reads only unfinished rows. */
+  backlog(nowMs: number): Promise<Backlog[]>
 }

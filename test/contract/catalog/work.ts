@@ -224,5 +224,36 @@ export function workSuite(underTest: () => CatalogUnderTest): void {
       expect(await due(day + 99)).toEqual([])
       expect(await due(day + 10_000)).toEqual([early, expired, late, running, future])
     })
+
+    test('backlog: unfinished work by stage, what is due, what waits for its time, what runs', async () => {
+      const { catalog } = underTest()
+      const nowMs = day + 1000
+      const counts = async (): Promise<Record<string, number>> =>
+        Object.fromEntries(
+          (await catalog.work.backlog(nowMs)).map(({ stage, state, count }) => [`${stage} ${state}`, count]),
+        )
+      const before = await counts()
+      const organisation = await organisationIn(catalog)
+      const make = async (atMs: number): Promise<string> => {
+        const recording = aRecording(organisation, { atMs })
+        await catalog.recordings.create(recording)
+        return recording.work.id
+      }
+      await make(nowMs - 100)
+      await make(nowMs + 100)
+      await catalog.work.claim(await make(day), nowMs, 5000)
+      await catalog.work.claim(await make(day), day, 200)
+      const done = await catalog.work.claim(await make(day), day, 200)
+      await catalog.work.finish({ work: done?.id ?? '', fence: done?.fence ?? 0 }, day)
+      const more = (name: string, count: number): number => (before[name] ?? 0) + count
+      expect(await counts()).toEqual({
+        ...before,
+        'store due': more('store due', 2),
+        'store later': more('store later', 1),
+        'store running': more('store running', 1),
+      })
+      const due = (await catalog.work.backlog(nowMs)).find(({ stage, state }) => stage === 'store' && state === 'due')
+      expect(due?.oldestDueAtMs).toBeLessThanOrEqual(nowMs - 100)
+    })
   })
 }
