@@ -6,7 +6,7 @@
  *   node forwarder.ts SOCKET PORT PROGRAM ARGUMENT…
  *
  * A file of its own without imports from the house: the sandbox holds nothing else of it. What the tool writes does not
- * pass through here: it has inherited the pipes.
+ * pass through here: its standard output and error are what we were given as file descriptors 3 and 4.
  */
 import { spawn } from 'node:child_process'
 import { connect, createServer } from 'node:net'
@@ -29,7 +29,7 @@ const server = createServer({ allowHalfOpen: true }, (client) => {
 })
 
 server.listen(Number(port), '127.0.0.1', () => {
-  const tool = spawn(program, argumentList, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const tool = spawn(program, argumentList, { stdio: ['ignore', 3, 4] })
   tool.on('error', () => process.exit(127))
   tool.on('exit', (code, signal) => process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
 })

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
 import { MosaikError } from '../../domain/errors.ts'
 import { toHex } from '../../domain/ids.ts'
 import type { MediaInput } from '../../ports/media.ts'
@@ -58,14 +59,14 @@ export async function* runTool(
     try {
       const url = host.confinement.url(server.secretPath, server.port)
       const program = host.programs[run.program]
-      const { file, args } = host.confinement.command(program, run.argumentList(url), place.socketPath)
+      const { file, args, outputFd } = host.confinement.command(program, run.argumentList(url), place.socketPath)
       const child = spawn(file, args, {
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: [...Array.from({ length: outputFd }, () => 'ignore' as const), 'pipe', 'pipe'],
         env: { PATH: host.searchPath, LC_ALL: 'C' },
         cwd: '/',
         detached: true,
       })
-      yield* watch(host, run, child, () => server.failure(), signal)
+      yield* watch(host, run, child, outputFd, () => server.failure(), signal)
     } finally {
       ended.abort()
       await server.close()
@@ -86,11 +87,11 @@ async function* watch(
   host: ToolHost,
   run: ToolRun,
   child: ChildProcess,
+  outputFd: number,
   readFailure: () => unknown,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const { stdout, stderr } = child
-  if (stdout === null || stderr === null) throw new MosaikError('E_INTERNAL', 'the tool has no pipes')
+  const [stdout, stderr] = [child.stdio[outputFd], child.stdio[outputFd + 1]] as [Readable, Readable]
   let tail = ''
   stderr.setEncoding('latin1')
   stderr.on('data', (text: string) => {

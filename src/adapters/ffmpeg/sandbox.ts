@@ -30,6 +30,12 @@ export interface Programs {
 export interface Command {
   readonly file: string
   readonly args: readonly string[]
+  /**
+   * The file descriptor that the tool's standard output has to be given as; standard error is the next. Not 1 where
+   * the forwarder stands in between: Node makes its own standard streams non-blocking, they would be the tool's too,
+   * and ffprobe leaves out what it cannot write at once.
+   */
+  readonly outputFd: 1 | 3
 }
 
 /** Where a tool's command runs, and how it reaches its input. */
@@ -124,7 +130,11 @@ async function tryOut(sandbox: Confinement, options: ConfinementOptions): Promis
     const { file, args } = sandbox.command(options.programs.ffmpeg, ['-hide_banner', '-version'], place.socketPath)
     const timeout = new AbortController()
     const works = await new Promise<boolean>((resolve) => {
-      const child = spawn(file, args, { stdio: 'ignore', env: { PATH: options.searchPath }, detached: true })
+      const child = spawn(file, args, {
+        stdio: Array<'ignore'>(5).fill('ignore'),
+        env: { PATH: options.searchPath },
+        detached: true,
+      })
       child.on('error', () => {
         resolve(false)
       })
@@ -166,7 +176,7 @@ function loopbackConfinement({ programs, memoryBytes }: ConfinementOptions): Con
     command(program, args) {
       const orphan = programs.setpriv === undefined ? [] : [programs.setpriv, '--pdeathsig', 'KILL']
       const [file = program, ...rest] = [...orphan, ...limited(programs, memoryBytes, program, args)]
-      return { file, args: rest }
+      return { file, args: rest, outputFd: 1 }
     },
   }
 }
@@ -197,6 +207,7 @@ async function bubblewrapConfinement(options: ConfinementOptions, bwrap: string)
     command(program, args, socketPath = '') {
       return {
         file: bwrap,
+        outputFd: 3,
         args: [
           ...fixed,
           ...['--bind', socketPath, `${INNER_FOLDER}/input`, '--'],

@@ -1,7 +1,6 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { detectConfinement, DEFAULT_SEARCH_PATH, findPrograms } from '../../../src/adapters/ffmpeg/sandbox.ts'
 import type { Confinement } from '../../../src/adapters/ffmpeg/sandbox.ts'
@@ -12,7 +11,6 @@ import * as fixtures from '../../support/media-fixtures.ts'
 
 const { signal } = new AbortController()
 const host = fixtures.testHost()
-const run = promisify(execFile)
 let socketFolder: string
 let sandbox: Confinement
 
@@ -194,12 +192,18 @@ describe('the sandbox', () => {
     try {
       await writeFile(place.socketPath ?? '', '')
       const { file, args } = sandbox.command('/bin/sh', ['-c', command.join(' ')], place.socketPath)
-      try {
-        const { stdout } = await run(file, args, { env: { PATH: DEFAULT_SEARCH_PATH, SECRET: 'CANARY' } })
-        return { code: 0, text: stdout }
-      } catch (error) {
-        return { code: 1, text: (error as { stdout: string }).stdout }
-      }
+      const child = spawn(file, args, {
+        stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'ignore'],
+        env: { PATH: DEFAULT_SEARCH_PATH, SECRET: 'CANARY' },
+      })
+      let text = ''
+      child.stdio[3]?.on('data', (bytes: Buffer) => (text += bytes.toString()))
+      const code = await new Promise<number>((resolve) => {
+        child.on('close', (exitCode) => {
+          resolve(exitCode ?? 1)
+        })
+      })
+      return { code: code === 0 ? 0 : 1, text }
     } finally {
       await place.dispose()
     }
@@ -226,6 +230,28 @@ describe('the sandbox', () => {
       expect((await inside(`echo 1 > ${path}`)).code, path).toBe(1)
     }
   })
+})
+
+test('the pipes of the tool block: nothing is lost to a slow reader', async () => {
+  for (const confinement of ['auto', 'loopback'] as const) {
+    const { tool, input, info, plan } = await prepared(confinement, 'full-hd.mp4')
+    const output = await tool.rendition(input, info, plan, () => undefined, signal)
+    let looks = 0
+    for await (const chunk of output.bytes) {
+      void chunk
+      for (const pid of await toolProcesses()) {
+        const name = await readFile(`/proc/${String(pid)}/comm`, 'latin1').catch(() => '')
+        if (name.trim() !== 'ffmpeg') continue
+        const flags = /flags:\s*(\d+)/.exec(
+          await readFile(`/proc/${String(pid)}/fdinfo/1`, 'latin1').catch(() => ''),
+        )?.[1]
+        if (flags === undefined) continue
+        expect(Number.parseInt(flags, 8) & 0o4000, 'O_NONBLOCK').toBe(0)
+        looks++
+      }
+    }
+    expect(looks).toBeGreaterThan(0)
+  }
 })
 
 test('memory stays bounded while a large file goes through slowly', async () => {
