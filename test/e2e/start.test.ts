@@ -1,5 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -96,6 +97,35 @@ async function seek(page: Page, seconds: number): Promise<void> {
   expect(await timeOf(page)).toBeGreaterThanOrEqual(seconds)
 }
 
+/** A short film with a recognisable text in its bytes. */
+function makeFilm(canary: string): string {
+  const path = join(scratch, 'weekly.mkv')
+  execFileSync('ffmpeg', [
+    ...'-v error -y -f lavfi -i testsrc2=size=640x360:rate=25:duration=4 -f lavfi -i sine=duration=4'.split(' '),
+    ...'-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -metadata'.split(' '),
+    `comment=${canary}`,
+    path,
+  ])
+  return path
+}
+
+/** Files below a folder that hold one of the texts, as it is or in hexadecimal or base64. */
+function findOnDisk(folder: string, texts: readonly string[]): string[] {
+  const needles = texts.flatMap((text) => [
+    text,
+    Buffer.from(text).toString('hex'),
+    Buffer.from(text).toString('base64').slice(0, -4),
+  ])
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  expect(files.length).toBeGreaterThan(20)
+  return files
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter((path) => {
+      const bytes = readFileSync(path)
+      return needles.some((needle) => bytes.includes(needle))
+    })
+}
+
 beforeAll(async () => {
   if (missing.length > 0) {
     if (process.env['CI']) throw new Error(`in CI this may not be skipped: ${missing.join(', ')}`)
@@ -153,9 +183,19 @@ describe('a newcomer starts the vault', () => {
     await second.context().close()
 
     for (const folder of folders.slice(0, 2)) renameSync(`${folder}.unplugged`, folder)
+    const canary = `canary-${randomBytes(16).toString('hex')}`
+    const film = makeFilm(canary)
+    const deposited = await cli('deposit', film, '--title', 'Weekly', '--host', 'ada', '--wait')
+    expect(deposited.out).toContain('is ready')
+
     vault.kill('SIGTERM')
     await new Promise((resolve) => vault!.once('close', resolve))
     expect(vault.exitCode).toBe(0)
     expect(existsSync(join(data, 'run.json'))).toBe(false)
+    // Content, link tokens (whole, and their codes alone): nowhere on disk, in Redis' file, in the catalog or in the log.
+    const tokens = [url, again!].map((link) => new URL(link).hash.slice(1))
+    const secrets = [canary, ...tokens, ...tokens.map((token) => token.split('.').at(-1)!)]
+    expect(readFileSync(film).includes(canary)).toBe(true)
+    expect(findOnDisk(data, secrets)).toEqual([])
   })
 })
