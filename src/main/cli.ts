@@ -1,16 +1,20 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { checkScheme } from '../domain/dispersal.ts'
 import { isMosaikError } from '../domain/errors.ts'
+import type { PlacementRule } from '../domain/placement.ts'
+import { roles, type Role } from '../domain/roles.ts'
 import { findVault, type VaultClient } from './client.ts'
 import { check } from './commands/check.ts'
 import { deposit } from './commands/deposit.ts'
 import { createLink, listLinks, revokeLink } from './commands/links.ts'
 import { addNode, listNodes, probeNode } from './commands/nodes.ts'
-import { setPolicy } from './commands/policy.ts'
+import { parseScheme, setPolicy } from './commands/policy.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
 import { recoveryKey } from './commands/recovery-key.ts'
 import { start } from './commands/start.ts'
 import { readConfig, secretKeyFromEnvironment, type Config } from './config.ts'
 import { Screen, errorWords } from './screen.ts'
+import { makeToken, setUp } from './setup.ts'
 import { startVault } from './start.ts'
 
 /** Exit codes, as docs/OPERATIONS.md lists them. */
@@ -172,6 +176,36 @@ program
   .action((options: Parameters<typeof setPolicy>[2]) =>
     withVault((client, screen) => setPolicy(client, screen, options)),
   )
+
+program
+  .command('setup')
+  .description('make a vault of many processes (docs/OPERATIONS.md "Many machines"), once')
+  .option('--name <text>', 'name of the organisation', 'default')
+  .option('--scheme <k,n,t>', 'scheme of new recordings', '3,5,1')
+  .addOption(new Option('--placement <rule>', 'placement rule').choices(['strict', 'none']).default('strict'))
+  .action(async (options: { name: string; scheme: string; placement: PlacementRule }) => {
+    const { config, screen } = surroundings()
+    const scheme = parseScheme(options.scheme)
+    checkScheme(scheme)
+    const made = await setUp(config, { name: options.name, scheme, placementRule: options.placement })
+    screen.result(
+      made.isNew
+        ? `Organisation ${made.organisation} was made.`
+        : `Organisation ${made.organisation} is there already.`,
+      made,
+    )
+  })
+
+program
+  .command('token')
+  .description('make a bearer token, straight in the catalog of a vault of many processes; shown once')
+  .addArgument(new Argument('<role>').choices(roles))
+  .option('--name <text>', 'what it is for', 'command line')
+  .action(async (role: Role, options: { name: string }) => {
+    const { config, screen } = surroundings()
+    const token = await makeToken(config, role, options.name)
+    screen.result(token, { role, token })
+  })
 
 program
   .command('recovery-key')

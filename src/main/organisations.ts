@@ -27,7 +27,7 @@ export type CardPorts = Pick<OrganisationPorts, 'catalog' | 'pool' | 'primitives
  * Makes an organisation: its keys, its first vault card signed by the root, its row with the card. Keys without a row count for nothing.
  */
 export async function createOrganisation(
-  ports: OrganisationPorts,
+  ports: Omit<OrganisationPorts, 'pool' | 'log'>,
   request: { readonly name: string; readonly scheme: Scheme; readonly placementRule: PlacementRule },
 ): Promise<Id> {
   const organisation = toHex(ports.random.bytes(16))

@@ -29,7 +29,8 @@ export async function setPolicy(
   })
 }
 
-function parseScheme(text: string): { k: number; n: number; t: number } {
+/** @throws E_INPUT */
+export function parseScheme(text: string): { k: number; n: number; t: number } {
   const [k, n, t, ...rest] = text.split(',').map(Number)
   if (k === undefined || n === undefined || t === undefined || rest.length > 0) {
     throw new MosaikError('E_INPUT', `--scheme ${text} is not k,n,t, for example 3,5,1`)

@@ -1,0 +1,162 @@
+import { hasFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
+import { nativeXWing } from '../adapters/native-kem.ts'
+import { nodePrimitives } from '../adapters/node-primitives.ts'
+import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
+import { runSelfTest } from '../adapters/self-test.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
+import type { Log } from '../ports/system.ts'
+import { childEnvironment, readConfig, type Config } from './config.ts'
+import type { Group } from './groups.ts'
+import { openLog } from './log.ts'
+import { findPassphrase } from './passphrase.ts'
+import { errorWords } from './screen.ts'
+import { serve, type Doors } from './serve.ts'
+import { openVault, type Vault } from './vault.ts'
+
+/** Longest way from the first signal to the end; Docker kills after the 30 s of docker-compose.yml. */
+const GRACE_MS = 25_000
+const EXIT = { done: 0, failed: 1, usage: 2 } as const
+
+/**
+ * A whole process of the many-machines form: settings from the environment, checks, work until SIGTERM or SIGINT, orderly end with code 0.
+ * A second signal ends it at once, as does an error that nobody caught. Never returns.
+ */
+export async function runProcess(groups: readonly Group[]): Promise<never> {
+  let log: { readonly log: Log; readonly close: () => void } | undefined
+  const end = (code: number): never => {
+    log?.close()
+    process.exit(code)
+  }
+  const failed = (event: string, error: unknown): never => {
+    log?.log.error(event, { groups, ...describe(error) })
+    // Of what is not ours the words may quote anything: the log has the place.
+    const words = isMosaikError(error) ? errorWords(error) : 'an unexpected fault; the log says where'
+    process.stderr.write(`mosaik: ${words}\n`)
+    return end(isMosaikError(error, 'E_CONFIG', 'E_INPUT') ? EXIT.usage : EXIT.failed)
+  }
+  process.on('uncaughtException', (error) => failed('process.uncaught', error))
+  process.on('unhandledRejection', (error) => failed('process.unhandled', error))
+  const stopped = untilStopped(() => {
+    log?.log.warn('process.stopped-at-once', { groups })
+    end(EXIT.failed)
+  })
+  try {
+    const config = readConfig({})
+    log = openLog(config, nodeClock, 1)
+    const running = await begin(config, groups, log.log)
+    log.log.info('process.ready', { groups, pid: process.pid, ...running.facts })
+    const signal = await stopped
+    log.log.info('process.stopping', { groups, signal })
+    const tooLate = setTimeout(() => {
+      log?.log.error('process.grace-over', { groups, graceMs: GRACE_MS })
+      end(EXIT.failed)
+    }, GRACE_MS)
+    await running.close()
+    clearTimeout(tooLate)
+    log.log.info('process.stopped', { groups })
+    return end(EXIT.done)
+  } catch (error) {
+    return failed('process.failed', error)
+  }
+}
+
+interface Running {
+  readonly facts: Readonly<Record<string, unknown>>
+  close(): Promise<void>
+}
+
+async function begin(config: Config, groups: readonly Group[], log: Log): Promise<Running> {
+  requireShared(config)
+  const clock = nodeClock
+  const random = nodeRandom(config.entropyDevice)
+  runSelfTest(nodePrimitives, nativeXWing)
+  if (!hasFileKeyring(config.data)) {
+    throw new MosaikError('E_CONFIG', `there is no keyring.json in ${config.data}; run \`mosaik setup\` once, first`)
+  }
+  const { text: passphrase } = await findPassphrase(config, random, true, false)
+  const ports = { config, clock, random, log }
+  const vault = await openVault({ ...ports, groups, passphrase, childEnvironment: childEnvironment() })
+  let doors: Doors | undefined
+  try {
+    await checkStart(vault, groups, log)
+    if (groups.includes('api')) doors = await serve({ ...ports, vault })
+  } catch (error) {
+    await vault.close()
+    throw error
+  }
+  const nodes = checkNodes(vault, log)
+  return {
+    facts: {
+      ...(doors ? { url: doors.url, publicUrl: doors.publicUrl } : {}),
+      ...(groups.includes('transcode') ? { confinement: vault.confinement } : {}),
+      kernel: vault.kernelName,
+    },
+    async close() {
+      await doors?.close()
+      await vault.close()
+      await nodes
+    },
+  }
+}
+
+/** @throws E_CONFIG: processes that share nothing are no vault */
+function requireShared({ databaseUrl, redisUrl }: Config): void {
+  const missing = [
+    databaseUrl === undefined ? 'MOSAIK_DATABASE_URL (PostgreSQL)' : [],
+    redisUrl === undefined ? 'MOSAIK_REDIS_URL' : [],
+  ].flat()
+  if (missing.length > 0) throw new MosaikError('E_CONFIG', `this process needs ${missing.join(' and ')}`)
+}
+
+/** @throws E_SETUP, E_READ_ONLY; an api goes on without Redis and behind its nodes: it can still play */
+async function checkStart(vault: Vault, groups: readonly Group[], log: Log): Promise<void> {
+  if (groups.includes('store') || groups.includes('transcode')) {
+    await vault.queue.ping().catch((error: unknown) => {
+      throw new MosaikError('E_SETUP', isMosaikError(error) ? error.message : 'Redis does not answer', {}, error)
+    })
+  } else if (groups.includes('api')) {
+    // It speaks for itself in the log.
+    await vault.queue.ping().catch(() => log.warn('queue.redis-away-at-start'))
+  }
+  if (vault.isReadOnly && groups.some((group) => group !== 'api')) {
+    throw new MosaikError(
+      'E_READ_ONLY',
+      'the catalog is older than what lies on the nodes (a restored backup?): only reading is safe; see docs/OPERATIONS.md "The catalog is lost"',
+    )
+  }
+}
+
+/** Says in the log which nodes do not answer. Nothing waits for it: a node that is away is not a reason not to start. */
+async function checkNodes(vault: Vault, log: Log): Promise<void> {
+  try {
+    const nodes = await vault.nodes.list()
+    if (nodes.length === 0) log.warn('nodes.none', { advice: 'add some with `mosaik nodes add`' })
+    for (const { id, name, trouble } of nodes) {
+      if (trouble) log.warn('nodes.trouble', { node: id, name, code: trouble.code })
+    }
+  } catch (error) {
+    log.warn('nodes.not-checked', describe(error))
+  }
+}
+
+/** Resolves with the name of the first signal; the second one calls `again`. */
+function untilStopped(again: () => void): Promise<string> {
+  return new Promise((resolve) => {
+    let isFirst = true
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.on(name, () => {
+        if (!isFirst) return again()
+        isFirst = false
+        resolve(name)
+      })
+    }
+  })
+}
+
+/** What the log may say: code and fields of our own errors; of others the kind and where, as their words may quote anything. */
+function describe(error: unknown): Readonly<Record<string, unknown>> {
+  if (isMosaikError(error)) return { ...error.fields, code: error.code }
+  if (!(error instanceof Error)) return { code: 'E_INTERNAL', cause: typeof error }
+  const at = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return { code: 'E_INTERNAL', cause: error.name, at: at.slice(0, 8).map((line) => line.trim()) }
+}
