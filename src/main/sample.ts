@@ -12,7 +12,7 @@ export interface SampleRecording {
 
 const SECONDS = 60
 const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin'
-const FONT_FOLDERS = [
+const FONTS = [
   '/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf',
   '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf',
   '/usr/share/fonts/truetype/liberation/LiberationMono-Regular.ttf',
@@ -63,16 +63,12 @@ function sampleArguments(font: string | undefined, outPath: string): string[] {
     font === undefined
       ? ''
       : `,drawtext=fontfile=${font}:text='%{pts\\:hms}':fontsize=72:fontcolor=white:box=1:boxcolor=black@0.6:boxborderw=16:x=(w-tw)/2:y=h-th-48`
-  const sound = `sine=frequency=220:sample_rate=48000:duration=${String(SECONDS)}`
-  const rising = `aevalsrc='0.2*sin(2*PI*(220+55*floor(t/10))*t)':s=48000:d=${String(SECONDS)}`
+  const sound = `aevalsrc='0.2*sin(2*PI*(220+55*floor(t/10))*t)':s=48000:d=${String(SECONDS)}`
   return [
     ...['-nostdin', '-hide_banner', '-loglevel', 'error', '-y'],
     ...['-f', 'lavfi', '-i', `testsrc2=size=1280x720:rate=25:duration=${String(SECONDS)}`],
-    ...['-f', 'lavfi', '-i', rising, '-f', 'lavfi', '-i', sound],
-    ...[
-      '-filter_complex',
-      `[0:v]format=yuv420p${clock}[v];[1:a][2:a]amix=inputs=2:weights=3 1,aformat=channel_layouts=stereo[a]`,
-    ],
+    ...['-f', 'lavfi', '-i', sound],
+    ...['-filter_complex', `[0:v]format=yuv420p${clock}[v];[1:a]aformat=channel_layouts=stereo[a]`],
     ...['-map', '[v]', '-map', '[a]', '-c:v', 'libx264', '-preset', 'ultrafast', '-profile:v', 'main'],
     ...['-crf', '30', '-maxrate', '2500k', '-bufsize', '5000k', '-g', '50', '-c:a', 'aac', '-b:a', '96k'],
     ...['-movflags', '+faststart', '-f', 'mp4', outPath],
@@ -80,7 +76,7 @@ function sampleArguments(font: string | undefined, outPath: string): string[] {
 }
 
 async function findFont(): Promise<string | undefined> {
-  for (const path of FONT_FOLDERS) if (await exists(path, constants.R_OK)) return path
+  for (const path of FONTS) if (await exists(path, constants.R_OK)) return path
   return undefined
 }
 

@@ -38,6 +38,10 @@ const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-
 const recipes = {
   'index-at-end.mp4': [...picture('1280x720'), ...tone(), ...h264, ...aac],
   'late-sound.mp4': [...[...picture('640x360', 10), '-itsoffset', '3', ...tone(), '-t', seconds, ...h264, ...aac]],
+  'sound-goes-on.mp4': [
+    ...['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=2', '-f', 'lavfi', '-i', 'sine=duration=120'],
+    ...[...h264, ...aac],
+  ],
   'faststart.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+faststart'],
   'full-hd.mp4': [...picture('1920x1080', 10), ...tone(), ...h264, ...aac],
   'fragmented.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+frag_keyframe+empty_moov'],

@@ -245,6 +245,24 @@ describe('the vault cannot be read', () => {
   })
 })
 
+test('what takes too long is stopped', async () => {
+  const impatient = { ...host.clock, sleep: (_: number, stop?: AbortSignal) => host.clock.sleep(300, stop) }
+  const tool = await createFfmpegTool({ ...host, clock: impatient, confinement: 'loopback' })
+  const input = await fixtures.fileInput(await fixtures.mediaFixture('faststart.mp4'))
+  const stuck = {
+    ...input,
+    async *read(start: number, end: number, stop: AbortSignal) {
+      await new Promise((_, reject) => {
+        stop.addEventListener('abort', () => {
+          reject(new Error('stopped'))
+        })
+      })
+      yield* input.read(start, end, stop)
+    },
+  }
+  expect(await failure(tool.probe(stuck, signal))).toMatchObject({ code: 'E_MEDIA_LIMIT' })
+})
+
 test('what is missing is named', async () => {
   const folder = join(await fixtures.fixtureFolder(), 'nothing-here')
   const error = await failure(createFfmpegTool({ ...host, searchPath: folder }))

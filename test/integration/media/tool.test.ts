@@ -71,7 +71,10 @@ async function checkPlays(path: string, expected: Expected): Promise<void> {
 }
 
 const whole: Record<
-  Exclude<FixtureName, 'absurd-width.mov' | 'endless.mkv' | 'black-beginning.mp4' | 'rare-key-frames.mp4'>,
+  Exclude<
+    FixtureName,
+    'absurd-width.mov' | 'endless.mkv' | 'black-beginning.mp4' | 'rare-key-frames.mp4' | 'sound-goes-on.mp4'
+  >,
   Expected
 > = {
   'index-at-end.mp4': { renditions: ['720p copy 1280x720', '360p encode 640x360'], frames: 200 },
@@ -116,6 +119,22 @@ describe('what meeting systems make', () => {
     const played = await fixtures.playAsHls('late', bytes, index)
     expect(Math.abs(played.soundFromMs - played.firstPictureMs - 3000)).toBeLessThan(60)
     expect(host.logged.some(({ fields }) => JSON.stringify(fields).includes('sound begins late'))).toBe(true)
+  })
+
+  test('sound that goes on after the last picture is in the index too', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('sound-goes-on.mp4'))
+    const info = await tool.probe(input, signal)
+    for (const mode of ['copy', 'encode'] as const) {
+      const [plan] = planRenditions(info)
+      if (plan === undefined) throw new Error('no plan')
+      const { bytes, index } = await render(input, info, { ...plan, mode })
+      expect(index.segments.length).toBeGreaterThan(10)
+      const last = index.segments.at(-1) ?? [0, 0, 0]
+      expect(last[0] + last[1]).toBe(bytes.byteLength)
+      const played = await fixtures.playAsHls('goes-on', bytes, index)
+      expect(played.frames).toBe(50)
+      expect(Math.abs(played.soundMs - 120_000)).toBeLessThan(400)
+    }
   })
 
   test('a picture to be turned', async () => {
