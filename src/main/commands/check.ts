@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { MosaikError } from '../../domain/errors.ts'
 import { childEnvironment, readConfig } from '../config.ts'
-import type { Screen } from '../screen.ts'
+import { errorWords, type Screen } from '../screen.ts'
 import { startVault } from '../start.ts'
 import { depositSample } from './start.ts'
 
@@ -17,9 +17,19 @@ const TOLERANCE_MS = 500
 
 /**
  * `mosaik start --check`: a vault of its own (folder and port too, where none are given), the sample through it, and the link fetched as a browser
- * would: token exchange, playlists, a range from the middle, every rendition decoded to the end. One last line; anything wrong is thrown with its reason.
+ * would: token exchange, playlists, a range from the middle, every rendition decoded to the end. One last line; anything wrong ends with exit code 1 and its reason.
  */
 export async function check(screen: Screen, flags: { readonly [name: string]: unknown }): Promise<void> {
+  try {
+    await tryEverything(screen, flags)
+  } catch (error) {
+    screen.clearBars()
+    process.stderr.write(`mosaik: the check failed: ${errorWords(error)}\n`)
+    process.exitCode = 1
+  }
+}
+
+async function tryEverything(screen: Screen, flags: { readonly [name: string]: unknown }): Promise<void> {
   const own = flags['data'] === undefined ? mkdtempSync(join(tmpdir(), 'mosaik-check-')) : undefined
   const config = readConfig({ ...flags, data: flags['data'] ?? own, port: flags['port'] ?? 0 })
   try {
