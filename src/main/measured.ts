@@ -47,6 +47,7 @@ export function measuredCatalog(catalog: Catalog, metrics: Metrics, clock: Timer
     tokens: measured('tokens', catalog.tokens),
     uploads: measured('uploads', catalog.uploads),
     audit: measured('audit', catalog.audit),
+    upkeep: measured('upkeep', catalog.upkeep),
     migrate: () => catalog.migrate(),
     ping: () => catalog.ping(),
     close: () => catalog.close(),

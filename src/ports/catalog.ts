@@ -1,5 +1,6 @@
 import type { AuditCatalog, InstallationCatalog, LinkCatalog, TokenCatalog, UploadCatalog } from './catalog/access.ts'
 import type { LayoutCatalog } from './catalog/layout.ts'
+import type { UpkeepCatalog } from './catalog/upkeep.ts'
 import type { RecordingCatalog, WorkCatalog } from './catalog/recordings.ts'
 
 /**
@@ -15,6 +16,7 @@ export interface Catalog {
   readonly tokens: TokenCatalog
   readonly uploads: UploadCatalog
   readonly audit: AuditCatalog
+  readonly upkeep: UpkeepCatalog
   /** Brings the schema up to this release. Safe to call from several processes at once. @throws E_CONFIG when the schema is newer than this release. */
   migrate(): Promise<void>
   /** Resolves when the catalog answers. */

@@ -1,4 +1,7 @@
 import type { Id } from '../domain/ids.ts'
+import type { AtRestVault } from './at-rest.ts'
+
+export type { AtRestVault } from './at-rest.ts'
 
 /** The two cipher suites of docs/FORMAT.md §5. */
 export type Suite = 1 | 2
@@ -45,17 +48,6 @@ export interface PublicKeyring {
   publicKeys(organisation: Id): Promise<OrganisationPublicKeys>
   /** Signature pair (3373 bytes) by the organisation's signing key of the epoch over context ‖ 00 ‖ message. */
   sign(organisation: Id, context: SigningContext, message: Uint8Array): Promise<Uint8Array>
-}
-
-/**
- * Wraps what the catalog has to keep and must not show: verify keys (subject: the attempt) and node credentials
- * (subject: the node). Lets a worker check blocks and reach nodes; opens no document.
- */
-export interface AtRestVault {
-  /** Encrypts `secret` for the catalog; `subject` is bound as additional data. */
-  wrapAtRest(subject: Id, secret: Uint8Array): Promise<Uint8Array>
-  /** @throws E_KEYRING_KEY_UNKNOWN when it was wrapped by another keyring or for another subject. */
-  unwrapAtRest(subject: Id, wrapped: Uint8Array): Promise<Uint8Array>
 }
 
 /** Keys of the sealed spool (docs/FORMAT.md §10): replaced at least daily and when the spool is empty. */

@@ -218,7 +218,8 @@ async function endObjects(
   }
 }
 
-function toAttempt(row: Row<'attempts'>): AttemptRow {
+/** The row as the port shows it. */
+export function toAttempt(row: Row<'attempts'>): AttemptRow {
   return {
     id: row.id,
     organisation: row.organisation,
@@ -232,7 +233,8 @@ function toAttempt(row: Row<'attempts'>): AttemptRow {
   }
 }
 
-function toGeneration(row: Row<'generations'>): GenerationRow {
+/** The row as the port shows it. */
+export function toGeneration(row: Row<'generations'>): GenerationRow {
   return {
     recording: row.recording,
     generation: row.generation,

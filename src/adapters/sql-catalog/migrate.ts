@@ -2,10 +2,11 @@ import { sql, type Transaction } from 'kysely'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Database, DialectName } from './database.ts'
 import { first } from './migrations/0001-first.ts'
+import { upkeep } from './migrations/0002-upkeep.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Tables } from './schema.ts'
 
-const migrations: readonly Migration[] = [first]
+const migrations: readonly Migration[] = [first, upkeep]
 
 /** Version of the schema that this release reads and writes. */
 export const schemaVersion = Math.max(...migrations.map((migration) => migration.version))

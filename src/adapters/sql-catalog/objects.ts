@@ -133,7 +133,8 @@ export async function setState(
   )
 }
 
-function newObject(object: NewObject, epoch: number): NewRow<'objects'> {
+/** A row as `intent`. */
+export function newObject(object: NewObject, epoch: number): NewRow<'objects'> {
   const { role } = object
   return {
     node: object.node,

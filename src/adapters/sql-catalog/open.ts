@@ -15,6 +15,7 @@ import { recordingCatalog } from './recordings.ts'
 import type { Tables } from './schema.ts'
 import { sqliteDialect } from './sqlite-dialect.ts'
 import { tokenCatalog } from './tokens.ts'
+import { upkeepCatalog } from './upkeep.ts'
 import { uploadCatalog } from './uploads.ts'
 import { workCatalog } from './work.ts'
 
@@ -96,6 +97,7 @@ function catalog(name: DialectName, dialect: Dialect, clock: Pick<Clock, 'nowMs'
     tokens: tokenCatalog(database),
     uploads: uploadCatalog(database),
     audit: auditCatalog(database),
+    upkeep: upkeepCatalog(database),
     async migrate() {
       await migrate(database)
     },

@@ -198,7 +198,8 @@ function newRecording(recording: NewRecording): NewRow<'recordings'> {
   }
 }
 
-function toRecording(row: Row<'recordings'>): RecordingRow {
+/** The row as the port shows it. */
+export function toRecording(row: Row<'recordings'>): RecordingRow {
   return {
     id: row.id,
     organisation: row.organisation,

@@ -29,6 +29,29 @@ export interface Tables {
     subject: string | null
     fields: string
   }
+  findings: FindingsTable
+  upkeep_tasks: { name: string; progress: string; fence: number; lease_until_ms: number }
+  upkeep_flags: { name: string; at_ms: number }
+}
+
+/** Empty text stands for no node and no object: both are part of the key. */
+export interface FindingsTable {
+  group_name: string
+  kind: string
+  share_index: number
+  node: string
+  object: string
+  organisation: string
+  recording: string | null
+  slack: number
+  fields: string
+  found_at_ms: number
+  seen_at_ms: number
+  /** Null while it stands. */
+  resolved_at_ms: number | null
+  tries: number
+  /** Not tried before. */
+  try_at_ms: number
 }
 
 export interface OrganisationsTable {
@@ -157,6 +180,9 @@ export interface LinksTable {
   views_count: number
   max_views: number | null
   allow_download: number
+  passcode_hash: Generated<string | null>
+  passcode_failures: Generated<number>
+  passcode_failed_at_ms: Generated<number | null>
 }
 
 export interface TokensTable {

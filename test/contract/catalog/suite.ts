@@ -5,6 +5,7 @@ import { layoutSuite } from './layout.ts'
 import { listSuite } from './list.ts'
 import { planSuite } from './plans.ts'
 import { recordingSuite } from './recordings.ts'
+import { upkeepSuite } from './upkeep.ts'
 import { workSuite } from './work.ts'
 
 /** Opens a migrated catalog in a new, empty database; `close` ends all that was opened. */
@@ -31,5 +32,6 @@ export function catalogSuite(name: string, open: OpenForTest): void {
     layoutSuite(underTest)
     accessSuite(underTest)
     planSuite(underTest)
+    upkeepSuite(underTest)
   })
 }

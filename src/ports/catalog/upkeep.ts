@@ -1,0 +1,99 @@
+import type { Id } from '../../domain/ids.ts'
+import type { FindingKind } from '../../domain/health.ts'
+import type { ObjectKey } from '../object-store.ts'
+import type { AttemptRow, GenerationRow, ObjectRow } from './layout.ts'
+import type { RecordingRow } from './recordings.ts'
+
+/** Something that scrub, survey or a reader found wrong with one share; stands until repair, or a later look, resolves it. */
+export interface Finding {
+  readonly kind: FindingKind
+  /** What is repaired together: `fragment/ATTEMPT/EXTENT/SHARING`, `manifest/RECORDING/GENERATION`, `card/NODE`. */
+  readonly group: string
+  readonly organisation: Id
+  readonly recording: Id | null
+  readonly node: Id | null
+  /** Null when there is no object: the share was never written. */
+  readonly object: ObjectKey | null
+  readonly index: number
+  /** Healthy shares minus k when it was found: what is lowest is repaired first. */
+  readonly slack: number
+  /** Safe to log. */
+  readonly fields: Readonly<Record<string, string | number | boolean | null>>
+}
+
+export interface FindingRow extends Finding {
+  readonly foundAtMs: number
+  readonly triesCount: number
+}
+
+/** One group with open findings, as the repair queue sees it. */
+export interface FindingGroup {
+  readonly group: string
+  readonly findings: readonly FindingRow[]
+}
+
+/** How a long task goes on after a crash. Plain JSON. */
+export type TaskProgress = Readonly<Record<string, string | number | boolean | null>>
+
+export interface TaskRow {
+  readonly name: string
+  readonly progress: TaskProgress
+  readonly fence: number
+}
+
+/** What must be remembered for the installation as a whole. */
+export type UpkeepFlag = 'deletions-frozen'
+
+/** Recordings with all that the catalog knows of where they lie. */
+export interface SurveyedRecording {
+  readonly recording: RecordingRow
+  readonly attempts: readonly AttemptRow[]
+  readonly generations: readonly GenerationRow[]
+  /** In every state but `deleted`; by node and key. */
+  readonly objects: readonly ObjectRow[]
+  readonly hasRunningWork: boolean
+  readonly receipt: Uint8Array | undefined
+}
+
+/** A recording as it was found on the nodes: all of it becomes rows at once, or nothing. */
+export interface RestoredRecording {
+  readonly recording: RecordingRow
+  readonly attempts: readonly AttemptRow[]
+  readonly generations: readonly GenerationRow[]
+  readonly objects: readonly ObjectRow[]
+}
+
+/** Findings, progress of long tasks, and the walks over everything that scrub, repair, fsck and rebuild need. */
+export interface UpkeepCatalog {
+  /** Recordings of all organisations in order of id, from after `after`. At most 200. */
+  survey(after: Id | undefined, limit: number): Promise<SurveyedRecording[]>
+  surveyed(recording: Id): Promise<SurveyedRecording | undefined>
+  /** Rows of objects of a node whose key starts with `prefix`, in every state, in order of key from after `after`. */
+  objectsOn(node: Id, prefix: string, after: ObjectKey | undefined, limit: number): Promise<ObjectRow[]>
+  object(node: Id, key: ObjectKey): Promise<ObjectRow | undefined>
+  /** The same finding again changes when it was seen and nothing else; one that was resolved stands again. */
+  report(findings: readonly Finding[], atMs: number): Promise<void>
+  /** Resolves open findings of a group: all, or those of an index. */
+  resolve(group: string, atMs: number, index?: number): Promise<void>
+  /** Open findings, by group, violations first and then by slack; only groups that may be tried at `nowMs`. */
+  repairQueue(nowMs: number, limit: number): Promise<FindingGroup[]>
+  /** A group that could not be repaired is left alone until `tryAtMs`. */
+  postpone(group: string, tryAtMs: number): Promise<void>
+  findingsOf(group: string): Promise<FindingRow[]>
+  /** Open findings by kind. */
+  backlog(): Promise<readonly { readonly kind: FindingKind; readonly count: number; readonly oldestAtMs: number }[]>
+  /** Takes a task for `leaseMs` and tells how far it came; `undefined` while somebody else has it. */
+  claimTask(name: string, nowMs: number, leaseMs: number): Promise<TaskRow | undefined>
+  /** Notes progress and prolongs the lease; `leaseMs` 0 gives it back. @throws E_LEASE_LOST */
+  noteTask(task: Pick<TaskRow, 'name' | 'fence'>, nowMs: number, leaseMs: number, progress: TaskProgress): Promise<void>
+  task(name: string): Promise<TaskRow | undefined>
+  setFlag(flag: UpkeepFlag, isSet: boolean, atMs: number): Promise<void>
+  isFlagged(flag: UpkeepFlag): Promise<boolean>
+  /**
+   * Writes what was found on the nodes. A recording that is there already is left as it is: rebuilding again adds what is missing.
+   * @returns false when it was there.
+   */
+  restore(found: RestoredRecording): Promise<boolean>
+  /** Rows for objects of an organisation (states, cards) that were found on nodes; those that are there stay. */
+  restoreObjects(objects: readonly ObjectRow[]): Promise<void>
+}
