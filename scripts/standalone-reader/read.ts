@@ -54,6 +54,7 @@ const SEGMENTS_PER_EXTENT = 8192
 const FLOE_HEADER = 74
 const SIGNATURE_PAIR = 64 + 3309
 const MAX_DOCUMENT = 67_108_864
+const MAX_CARD = 65_536
 
 export function ascii(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0))
@@ -234,6 +235,10 @@ function mapOf<T extends object>(shape: { [K in keyof T]: Type<T[K]> }): Type<T>
 
 function field(good: boolean, why: string): void {
   if (!good) refuse('E_FORMAT_FIELD', why)
+}
+
+function allDifferent(ids: readonly Uint8Array[]): boolean {
+  return new Set(ids.map(hex)).size === ids.length
 }
 
 // -------------------------------------------------------------------------------------------------------- dispersal, §2
@@ -491,12 +496,12 @@ export function blockPlace(index: number, sealedBytes: number, { k, t }: Scheme)
 }
 
 /** First segment of an extent and the one after its last. */
-function extentRange(extent: number, sealedBytes: number): { from: number; to: number } {
+export function extentRange(extent: number, sealedBytes: number): { from: number; to: number } {
   const from = extent * SEGMENTS_PER_EXTENT
   return { from, to: Math.min(from + SEGMENTS_PER_EXTENT, segmentCount(sealedBytes)) }
 }
 
-function fragmentSize(header: FragmentHeader, sealedBytes: number): number {
+export function fragmentSize(header: FragmentHeader, sealedBytes: number): number {
   const { to } = extentRange(header.extent, sealedBytes)
   const place = blockPlace(to - 1, sealedBytes, header)
   return place.offset + place.length + 16
@@ -508,23 +513,6 @@ export function fragmentKey(verifyKey: Uint8Array, header: Uint8Array): Uint8Arr
 
 export function blockTag(key: Uint8Array, segment: number, block: Uint8Array): Uint8Array {
   return gcm(key, concat(new Uint8Array(4), u64(segment)), block).encrypt(new Uint8Array())
-}
-
-/** A whole fragment in memory: header, length, and the tag of every block under one of the verify keys. */
-export function checkFragment(b: Uint8Array, verifyKeys: readonly Uint8Array[], sealedBytes: number): FragmentHeader {
-  const head = b.subarray(0, 256)
-  const header = decodeFragmentHeader(head)
-  const { from, to } = extentRange(header.extent, sealedBytes)
-  field(from < to, `extent ${header.extent} is beyond the asset`)
-  checkLength(b.length, fragmentSize(header, sealedBytes))
-  const keys = verifyKeys.map((key) => fragmentKey(key, head))
-  for (let i = from; i < to; i++) {
-    const { offset, length } = blockPlace(i, sealedBytes, header)
-    const tag = b.subarray(offset + length, offset + length + 16)
-    const good = keys.some((key) => equal(blockTag(key, i, b.subarray(offset, offset + length)), tag))
-    if (!good) refuse('E_BLOCK_TAG', `block of segment ${i}`)
-  }
-  return header
 }
 
 // ------------------------------------------------------------------------------------------------------------- HPKE, §5
@@ -614,20 +602,26 @@ function documentIdentity(b: Uint8Array): Omit<DocumentHeader, 'recipients'> {
   return { kind, suite: u8At(b, 11), organisation: b.slice(12, 28), subject, generation }
 }
 
-function checkDocumentSuite(b: Uint8Array): void {
+function checkDocumentSuite(b: Uint8Array): Suite {
   if (b.length < 12) refuse('E_FORMAT_LENGTH', 'ends before its suite')
-  suiteOf(u8At(b, 11))
+  return suiteOf(u8At(b, 11))
+}
+
+/** The checks that header and sealed document begin with. */
+function startOfDocument(b: Uint8Array): { suite: Suite; recipients: number } {
+  checkMagic(b, 'MOSAIKDH')
+  const suite = checkDocumentSuite(b)
+  if (b.length < 53) refuse('E_FORMAT_LENGTH', 'ends before its recipients')
+  return { suite, recipients: u8At(b, 52) }
 }
 
 export function decodeDocumentHeader(b: Uint8Array): DocumentHeader {
-  checkMagic(b, 'MOSAIKDH')
-  checkDocumentSuite(b)
-  if (b.length < 53) refuse('E_FORMAT_LENGTH', 'ends before its recipients')
-  const count = u8At(b, 52)
+  const { recipients: count } = startOfDocument(b)
   checkLength(b.length, 53 + 16 * count)
   const identity = documentIdentity(b)
   field(count >= 2 && count <= 16, `${count} recipients`)
   const recipients = Array.from({ length: count }, (_, i) => b.slice(53 + 16 * i, 69 + 16 * i))
+  field(allDifferent(recipients), 'a recipient twice')
   return { ...identity, recipients }
 }
 
@@ -640,12 +634,10 @@ export interface SealedDocument {
 }
 
 export function decodeSealedDocument(b: Uint8Array): SealedDocument {
-  checkMagic(b, 'MOSAIKDH')
-  checkDocumentSuite(b)
-  if (b.length < 53) refuse('E_FORMAT_LENGTH', 'ends before its recipients')
-  const entry = suiteOf(u8At(b, 11)).enc + WRAPPED
-  const headerLength = 53 + 16 * u8At(b, 52)
-  const floeAt = headerLength + entry * u8At(b, 52)
+  const { suite, recipients } = startOfDocument(b)
+  const entry = suite.enc + WRAPPED
+  const headerLength = 53 + 16 * recipients
+  const floeAt = headerLength + entry * recipients
   const sealed = b.length - floeAt - FLOE_HEADER
   if (sealed < 32 || segmentLengthAt(segmentCount(sealed) - 1, sealed) < 32) refuse('E_FORMAT_LENGTH', 'cut off')
   if (b.length > MAX_DOCUMENT) refuse('E_FORMAT_LENGTH', 'longer than a sealed document may be')
@@ -687,6 +679,8 @@ export interface DocumentShare extends Omit<DocumentHeader, 'recipients'> {
   signer: Uint8Array
 }
 
+export type ShareWithBytes = DocumentShare & { bytes: Uint8Array }
+
 const SHARE_HEADER = 96
 
 /** The fixed part of a document share, with the length of the whole object. */
@@ -705,16 +699,13 @@ function decodeShareHeader(b: Uint8Array, total: number): DocumentShare {
   return { ...identity, sharing: b.slice(52, 68), index, k, n, length, signer: b.slice(80, 96) }
 }
 
-export function decodeDocumentShare(b: Uint8Array): DocumentShare & { bytes: Uint8Array } {
+export function decodeDocumentShare(b: Uint8Array): ShareWithBytes {
   const header = decodeShareHeader(b.subarray(0, SHARE_HEADER), b.length)
   return { ...header, bytes: b.subarray(SHARE_HEADER, b.length - SIGNATURE_PAIR) }
 }
 
 /** Decodes a share and verifies it: signer known for the organisation, then both signatures. */
-export function verifyDocumentShare(
-  b: Uint8Array,
-  signers: readonly TrustedSigner[],
-): DocumentShare & { bytes: Uint8Array } {
+export function verifyDocumentShare(b: Uint8Array, signers: readonly TrustedSigner[]): ShareWithBytes {
   const share = decodeDocumentShare(b)
   verifyBySigner(b, 'mosaik/v1/share', share.signer, share.organisation, signers)
   return share
@@ -727,12 +718,27 @@ function groupKey(s: DocumentShare): string {
 }
 
 /** Combines verified shares into the sealed document. */
-export function combineDocumentShares(shares: readonly (DocumentShare & { bytes: Uint8Array })[]): Uint8Array {
+export function combineDocumentShares(shares: readonly ShareWithBytes[]): Uint8Array {
   const first = shares[0]
   if (first === undefined) return refuse('E_SHARES_TOO_FEW', 'no shares')
   if (shares.some((share) => groupKey(share) !== groupKey(first)))
     refuse('E_SHARES_MIXED', 'shares of different documents')
   return combineFragments(shares, { k: first.k, n: first.n, t: first.k - 1 }, first.length)
+}
+
+/** Combines verified shares and opens what they make, which must be the document that they name. */
+export function openDocumentShares(
+  shares: readonly ShareWithBytes[],
+  key: DocumentKey,
+): { header: DocumentHeader; plaintext: Uint8Array; hash: Uint8Array } {
+  const sealed = combineDocumentShares(shares)
+  const opened = openSealedDocument(sealed, key)
+  const share = shares[0] ?? refuse('E_SHARES_TOO_FEW', 'no shares')
+  for (const name of ['kind', 'suite', 'generation'] as const)
+    field(opened.header[name] === share[name], `${name} of the document is not the share’s`)
+  for (const name of ['organisation', 'subject'] as const)
+    field(equal(opened.header[name], share[name]), `${name} of the document is not the share’s`)
+  return { ...opened, hash: sha256(sealed) }
 }
 
 // --------------------------------------------------------------------------------------------------------- manifest, §7
@@ -798,15 +804,26 @@ export function decodeManifest(bytes: Uint8Array, header?: DocumentHeader): Mani
     field(equal(manifest.recording, header.subject), 'recording is not the header’s')
     field(manifest.generation === header.generation, 'generation is not the header’s')
   }
-  field(manifest.generation >= 1, 'generation 0')
-  field((manifest.previous === null) === (manifest.generation === 1), 'previous does not go with the generation')
+  checkGeneration(manifest)
   field(['none', 'governance', 'compliance'].includes(manifest.retention.mode), 'unknown retention mode')
-  for (const asset of manifest.assets) checkAsset(asset, manifest)
+  field(allDifferent(manifest.assets.map((asset) => asset.id)), 'an asset id twice')
+  const attempts = manifest.assets.flatMap((asset) => checkAsset(asset, manifest)?.attempt ?? [])
+  field(allDifferent(attempts), 'an attempt twice')
   return manifest
 }
 
-function checkAsset(asset: Asset, manifest: Manifest): void {
-  field(['original', 'rendition', 'poster', 'captions', 'storyboard'].includes(asset.kind), `unknown kind of asset ${asset.kind}`)
+/** Generations count from 1, and the first has none before it (§6). */
+function checkGeneration({ generation, previous }: { generation: number; previous: Uint8Array | null }): void {
+  field(generation >= 1, 'generation 0')
+  field(generation > 1 || previous === null, 'generation 1 with a previous one')
+}
+
+/** Checks what an asset says about itself; gives the header of one that is sealed. */
+function checkAsset(asset: Asset, manifest: Manifest): AssetHeader | undefined {
+  field(
+    ['original', 'rendition', 'poster', 'captions', 'storyboard'].includes(asset.kind),
+    `unknown kind of asset ${asset.kind}`,
+  )
   field((asset.inline === null) !== (asset.sealed === null), 'not exactly one of inline and sealed')
   field(asset.playback === null || asset.kind === 'rendition', 'playback of an asset that is not a rendition')
   if (asset.inline !== null) {
@@ -814,17 +831,17 @@ function checkAsset(asset: Asset, manifest: Manifest): void {
     field(asset.inline.length === asset.contentBytes, 'inline content is not of its length')
     field(equal(sha256(asset.inline), asset.sha256), 'inline content has another SHA-256')
   }
-  if (asset.sealed !== null) {
-    const { header, floeHeader, sealedBytes, verifyKeys } = asset.sealed
-    const { organisation, recording, asset: id } = decodeAssetHeader(header)
-    const same = equal(organisation, manifest.organisation) && equal(recording, manifest.recording)
-    field(same && equal(id, asset.id), 'the asset header is of another asset')
-    checkFloeParameters(floeHeader)
-    field(verifyKeys.length > 0, 'no verify key')
-    const count = segmentCount(sealedBytes)
-    field(segmentLengthAt(count - 1, sealedBytes) >= 32, 'impossible sealed length')
-    field(asset.contentBytes <= sealedBytes - 32 * count, 'content longer than what is sealed')
-  }
+  if (asset.sealed === null) return undefined
+  const { floeHeader, sealedBytes, verifyKeys } = asset.sealed
+  const header = decodeAssetHeader(asset.sealed.header)
+  const same = equal(header.organisation, manifest.organisation) && equal(header.recording, manifest.recording)
+  field(same && equal(header.asset, asset.id), 'the asset header is of another asset')
+  checkFloeParameters(floeHeader)
+  field(verifyKeys.length > 0, 'no verify key')
+  const count = segmentCount(sealedBytes)
+  field(segmentLengthAt(count - 1, sealedBytes) >= 32, 'impossible sealed length')
+  field(asset.contentBytes <= sealedBytes - 32 * count, 'content longer than what is sealed')
+  return header
 }
 
 // ---------------------------------------------------------------------------------------- organisation state, §12
@@ -873,8 +890,8 @@ export function decodeState(bytes: Uint8Array, header?: DocumentHeader): State {
     field(equal(state.organisation, header.organisation), 'organisation is not the header’s')
     field(state.generation === header.generation, 'generation is not the header’s')
   }
-  field(state.generation >= 1, 'generation 0')
-  field((state.previous === null) === (state.generation === 1), 'previous does not go with the generation')
+  checkGeneration(state)
+  for (const { index } of state.exposures) field(index <= 31, `an exposure of index ${index}`)
   return state
 }
 
@@ -926,7 +943,7 @@ export function verifyPair(signed: Uint8Array, context: string, pair: SigningPai
   if (!good) refuse('E_SIGNATURE', 'a signature of the pair does not verify')
 }
 
-function verifyBySigner(
+export function verifyBySigner(
   signed: Uint8Array,
   context: string,
   signer: Uint8Array,
@@ -939,10 +956,11 @@ function verifyBySigner(
 }
 
 /** The body of `magic ‖ u16 1 ‖ u32 length ‖ body ‖ signature pair`, for cards and receipts. */
-function signedBody(b: Uint8Array, magic: string): Uint8Array {
+function signedBody(b: Uint8Array, magic: string, most = Infinity): Uint8Array {
   checkMagic(b, magic)
   if (b.length < 14) refuse('E_FORMAT_LENGTH', 'ends before its length')
   checkLength(b.length, 14 + u32At(b, 10) + SIGNATURE_PAIR)
+  if (b.length > most) refuse('E_FORMAT_LENGTH', `${b.length} bytes, at most ${most} are possible`)
   return b.subarray(14, b.length - SIGNATURE_PAIR)
 }
 
@@ -964,7 +982,7 @@ const cardType = mapOf({
 export type VaultCard = ReturnType<typeof cardType>
 
 export function decodeVaultCard(b: Uint8Array): VaultCard {
-  const card = cardType(decodeCbor(signedBody(b, 'MOSAIKVC')))
+  const card = cardType(decodeCbor(signedBody(b, 'MOSAIKVC', MAX_CARD)))
   for (const { suite, publicKey } of [...card.kem, ...card.recovery])
     field(publicKey.length === suiteOf(suite).publicKey, 'a public key is not of its suite’s length')
   field(card.epoch >= 1, 'epoch 0')
@@ -997,7 +1015,7 @@ export function trustCards(cards: readonly Uint8Array[], recoverySeed: Uint8Arra
   cards.forEach((bytes, position) => {
     try {
       const card = decodeVaultCard(bytes)
-      if (equal(card.signer, rootId)) accept(bytes, card, position, root)
+      if (equal(card.signer, rootId) && samePair(card.root, root)) accept(bytes, card, position, root)
       else pending.push({ bytes, card, position })
     } catch (error) {
       result.refused.push({ position, error: asReaderError(error), organisation: undefined })
@@ -1015,16 +1033,28 @@ export function trustCards(cards: readonly Uint8Array[], recoverySeed: Uint8Arra
         card.epoch === parent.card.epoch + 1 &&
         equal(card.installation, parent.card.installation) &&
         equal(card.organisation, parent.card.organisation) &&
+        samePair(card.root, parent.card.root) &&
+        sameKeys(card.recovery, parent.card.recovery) &&
         equal(card.signer, parentId)
       if (follows) accept(child.bytes, card, child.position, parent.card.signing)
       else pending.push(child)
     }
   }
   for (const { card, position } of pending) {
-    const error = new ReaderError('E_CARD_UNTRUSTED', 'no trusted card vouches for its signer')
+    const error = new ReaderError('E_CARD_UNTRUSTED', 'neither this root nor a trusted card vouches for it')
     result.refused.push({ position, error, organisation: card.organisation })
   }
   return result
+}
+
+const samePair = (a: SigningPair, b: SigningPair): boolean => equal(a.ed25519, b.ed25519) && equal(a.mldsa65, b.mldsa65)
+
+function sameKeys(a: VaultCard['recovery'], b: VaultCard['recovery']): boolean {
+  const same = (key: (typeof a)[number], i: number): boolean => {
+    const other = b[i]
+    return other !== undefined && key.suite === other.suite && equal(key.publicKey, other.publicKey)
+  }
+  return a.length === b.length && a.every(same)
 }
 
 function asReaderError(error: unknown): ReaderError {
@@ -1076,7 +1106,8 @@ export function decodeReceipt(b: Uint8Array): Receipt {
   const receipt = receiptType(decodeCbor(signedBody(b, 'MOSAIKRC')))
   const least = Math.min(receipt.k + 1, receipt.n)
   field(receipt.generation >= 1, 'generation 0')
-  field(receipt.fragmentsVerified >= least && receipt.manifestSharesVerified >= least, 'too few shares for a receipt')
+  for (const verified of [receipt.fragmentsVerified, receipt.manifestSharesVerified])
+    field(verified >= least && verified <= receipt.n, `${verified} verified of ${receipt.n}, at least ${least} are due`)
   checkScheme(receipt)
   return receipt
 }
@@ -1109,75 +1140,6 @@ export function decodeNodeMarker(b: Uint8Array): NodeMarker {
   checkMagic(b, 'MOSAIKNM')
   checkLength(b.length, 42)
   return { installation: b.slice(10, 26), node: b.slice(26, 42) }
-}
-
-// -------------------------------------------------------------------------------------------------- decoders, for tests
-
-export const decoders = {
-  'asset-header': decodeAssetHeader,
-  'fragment-header': decodeFragmentHeader,
-  'document-header': decodeDocumentHeader,
-  'sealed-document': decodeSealedDocument,
-  'document-share': decodeDocumentShare,
-  'vault-card': decodeVaultCard,
-  receipt: decodeReceipt,
-  'node-marker': decodeNodeMarker,
-  manifest: decodeManifest,
-  state: decodeState,
-  'recovery-key': decodeRecoveryKey,
-  'spool-header': decodeSpoolHeader,
-} as const
-
-export interface VectorContext {
-  recoverySeed?: Uint8Array
-  kemSeed?: Uint8Array
-  signers?: readonly TrustedSigner[]
-  cards?: readonly Uint8Array[]
-  documentHeader?: Uint8Array
-  verifyKeys?: readonly Uint8Array[]
-  sealedBytes?: number
-}
-
-/**
- * Decodes `bytes` as `kind` (a name in `decoders`, or `fragment` for a whole one) and, as far as the context has what it
- * takes, goes on to trust, signatures, keys and tags. Throws the ReaderError of §14 or returns what it found.
- */
-export function checkVector(kind: string, bytes: Uint8Array, context: VectorContext = {}): unknown {
-  const { recoverySeed, kemSeed, signers } = context
-  const header = context.documentHeader && decodeDocumentHeader(context.documentHeader)
-  const key = kemSeed ? { kemSeed } : recoverySeed ? { recoverySeed } : undefined
-  switch (kind) {
-    case 'manifest':
-      return decodeManifest(bytes, header)
-    case 'state':
-      return decodeState(bytes, header)
-    case 'fragment':
-      return checkFragment(bytes, context.verifyKeys ?? [], context.sealedBytes ?? 0)
-    case 'document-share':
-      return signers ? verifyDocumentShare(bytes, signers) : decodeDocumentShare(bytes)
-    case 'sealed-document': {
-      if (key === undefined) return decodeSealedDocument(bytes)
-      const opened = openSealedDocument(bytes, key)
-      return (opened.header.kind === 1 ? decodeManifest : decodeState)(opened.plaintext, opened.header)
-    }
-    case 'receipt': {
-      const receipt = decodeReceipt(bytes)
-      if (signers) verifyBySigner(bytes, 'mosaik/v1/receipt', receipt.signer, receipt.organisation, signers)
-      return receipt
-    }
-    case 'vault-card': {
-      const card = decodeVaultCard(bytes)
-      if (recoverySeed === undefined) return card
-      const others = context.cards ?? []
-      const refused = trustCards([...others, bytes], recoverySeed).refused.find((r) => r.position === others.length)
-      if (refused !== undefined) throw refused.error
-      return card
-    }
-    default: {
-      if (!Object.hasOwn(decoders, kind)) throw new RangeError(`no decoder for ${kind}`)
-      return decoders[kind as keyof typeof decoders](bytes)
-    }
-  }
 }
 
 // ------------------------------------------------------------------------------------- node folders, §11, and problems
@@ -1244,7 +1206,7 @@ function readWhole(object: StoredObject, most: number): Uint8Array {
   return bytes
 }
 
-/** The objects of one kind below a folder: `f/ab/abcdef…`. What has another name is not an object. */
+/** The objects of one kind below a folder: `f/ab/abcdef…`, or `f/abcdef…`. What has another name is not an object. */
 function listObjects(folder: string, prefix: string, digits: number, report: Report): StoredObject[] {
   const objects: StoredObject[] = []
   const entries = (directory: string): fs.Dirent[] => {
@@ -1259,17 +1221,16 @@ function listObjects(folder: string, prefix: string, digits: number, report: Rep
   }
   const stray = (name: string): void =>
     void report.warnings.push(`${folder}: ${printable(name)} is not an object, ignored`)
-  for (const shard of entries(path.join(folder, prefix))) {
-    if (!shard.isDirectory() || !/^[0-9a-f]{2}$/.test(shard.name)) {
-      stray(`${prefix}/${shard.name}`)
-      continue
-    }
-    for (const entry of entries(path.join(folder, prefix, shard.name))) {
-      const name = `${prefix}/${shard.name}/${entry.name}`
-      const named = /^[0-9a-f]+$/.test(entry.name) && entry.name.length === digits && entry.name.startsWith(shard.name)
-      if (entry.isFile() && named) objects.push({ folder, name, file: path.join(folder, name) })
-      else stray(name)
-    }
+  const take = (within: string, entry: fs.Dirent, start: string): void => {
+    const name = `${within}/${entry.name}`
+    const named = /^[0-9a-f]+$/.test(entry.name) && entry.name.length === digits && entry.name.startsWith(start)
+    if (entry.isFile() && named) objects.push({ folder, name, file: path.join(folder, name) })
+    else stray(name)
+  }
+  for (const entry of entries(path.join(folder, prefix))) {
+    const inside = `${prefix}/${entry.name}`
+    if (!entry.isDirectory() || !/^[0-9a-f]{2}$/.test(entry.name)) take(prefix, entry, '')
+    else for (const inner of entries(path.join(folder, inside))) take(inside, inner, entry.name)
   }
   return objects
 }
@@ -1297,11 +1258,12 @@ interface OpenedDocument<T> {
   generation: number
   shares: number
   header: DocumentShare
+  /** SHA-256 of the sealed document. */
+  hash: Uint8Array
   value: T
 }
 
 interface Unopened {
-  organisation: string
   subject: string
   generation: number
   reason: string
@@ -1318,8 +1280,6 @@ export interface Vault {
   fragments: Map<string, Fragment[]>
   foreign: { cards: number; shares: number }
 }
-
-const MAX_CARD = 1 << 20
 
 /** Steps 1 to 3 of §13. Problems go to the report; nothing here stops at a damaged object. */
 export function openVault(folders: readonly string[], seed: Uint8Array, report: Report): Vault {
@@ -1415,11 +1375,7 @@ function readShares(vault: Vault, folders: readonly string[], report: Report): v
 }
 
 /** Reads and verifies a share; what does not verify is reported once and never combined. */
-function verifiedShare(
-  share: ShareRef,
-  vault: Vault,
-  report: Report,
-): (DocumentShare & { bytes: Uint8Array }) | undefined {
+function verifiedShare(share: ShareRef, vault: Vault, report: Report): ShareWithBytes | undefined {
   if (share.verified === false) return undefined
   try {
     const bytes = readWhole(share.object, SHARE_HEADER + MAX_DOCUMENT + SIGNATURE_PAIR)
@@ -1438,17 +1394,71 @@ function openDocuments(vault: Vault, report: Report): void {
   const subjects = Map.groupBy(vault.shares, ({ header: h }) => `${h.kind} ${hex(h.organisation)} ${hex(h.subject)}`)
   for (const ofSubject of subjects.values()) {
     const generations = Map.groupBy(ofSubject, (share) => share.header.generation)
-    for (const generation of [...generations.keys()].sort((a, b) => b - a))
-      if (openGeneration(generations.get(generation) ?? [], vault, report)) break
+    const left = [...generations].sort(([a], [b]) => b - a).map(([, shares]) => shares)
+    let taken: OpenedDocument<Manifest | State> | undefined
+    while (taken === undefined && left.length > 0) taken = takeGeneration(left.shift() ?? [], vault, report)
+    if (taken !== undefined) checkPrevious(taken, left, vault, report)
   }
   const byDate = (m: Manifest): number => m.startedAtMs ?? m.depositedAtMs
   vault.manifests.sort((a, b) => byDate(a.value) - byDate(b.value))
 }
 
-function openGeneration(shares: readonly ShareRef[], vault: Vault, report: Report): boolean {
-  const reasons: string[] = []
+function takeGeneration(
+  shares: readonly ShareRef[],
+  vault: Vault,
+  report: Report,
+): OpenedDocument<Manifest | State> | undefined {
+  const { opened, failures } = openGeneration(shares, vault, report)
+  const reasons = failures.map(({ header, error }) => {
+    const sharing = `sharing ${hex(header.sharing)}`
+    report.problem('-', `${documentName(header)} ${sharing}`, error.code, error.message)
+    return `${error.code} ${sharing}: ${error.message}`
+  })
+  const header = failures[0]?.header
+  if (opened === undefined) {
+    if (header?.kind === 1)
+      vault.unopened.push({ subject: hex(header.subject), generation: header.generation, reason: reasons.join('; ') })
+    return undefined
+  }
+  const { value } = opened
+  if ('assets' in value) vault.manifests.push({ ...opened, value })
+  else vault.states.push({ ...opened, value })
+  return opened
+}
+
+function documentName({ kind, subject, organisation, generation }: DocumentShare): string {
+  return `${kind === 1 ? `manifest ${hex(subject)}` : `state ${hex(organisation)}`} generation ${generation}`
+}
+
+/** Warns when whole lower generations are there and `previous` is the hash of none; looks until it is that of one. */
+function checkPrevious(
+  { header, value: { previous } }: OpenedDocument<Manifest | State>,
+  lower: readonly ShareRef[][],
+  vault: Vault,
+  report: Report,
+): void {
+  const whole: number[] = []
+  for (const shares of lower) {
+    const { opened } = openGeneration(shares, vault, report)
+    if (opened === undefined) continue
+    if (previous !== null && equal(previous, opened.hash)) return
+    whole.push(opened.generation)
+  }
+  if (whole.length > 0)
+    report.warnings.push(
+      `${documentName(header)} names none of the lower generations that are there (${whole.join(', ')}) as its previous one`,
+    )
+}
+
+/** One generation, from the first sharing of it that opens; why other sharings do not. */
+function openGeneration(
+  shares: readonly ShareRef[],
+  vault: Vault,
+  report: Report,
+): { opened?: OpenedDocument<Manifest | State>; failures: { header: DocumentShare; error: ReaderError }[] } {
+  const failures: { header: DocumentShare; error: ReaderError }[] = []
   for (const group of Map.groupBy(shares, (share) => groupKey(share.header)).values()) {
-    const good = new Map<number, DocumentShare & { bytes: Uint8Array }>()
+    const good = new Map<number, ShareWithBytes>()
     for (const ref of group) {
       const share = verifiedShare(ref, vault, report)
       if (share === undefined || good.has(share.index)) continue
@@ -1457,34 +1467,17 @@ function openGeneration(shares: readonly ShareRef[], vault: Vault, report: Repor
     }
     const [header] = good.values()
     if (header === undefined) continue
-    const found = { organisation: hex(header.organisation), subject: hex(header.subject) }
-    const { generation } = header
     try {
-      const opened = openSealedDocument(combineDocumentShares([...good.values()].slice(0, header.k)), {
-        recoverySeed: vault.seed,
-      })
-      for (const name of ['kind', 'suite', 'generation'] as const)
-        field(opened.header[name] === header[name], `${name} of the document is not the share’s`)
-      for (const name of ['organisation', 'subject'] as const)
-        field(equal(opened.header[name], header[name]), `${name} of the document is not the share’s`)
-      const common = { ...found, generation, shares: good.size, header }
-      if (header.kind === 1) vault.manifests.push({ ...common, value: decodeManifest(opened.plaintext, opened.header) })
-      else vault.states.push({ ...common, value: decodeState(opened.plaintext, opened.header) })
-      return true
+      const chosen = [...good.values()].slice(0, header.k)
+      const { header: own, plaintext, hash } = openDocumentShares(chosen, { recoverySeed: vault.seed })
+      const value = own.kind === 1 ? decodeManifest(plaintext, own) : decodeState(plaintext, own)
+      const names = { organisation: hex(own.organisation), subject: hex(own.subject), generation: own.generation }
+      return { opened: { ...names, shares: good.size, header, hash, value }, failures }
     } catch (error) {
-      const { code, message } = asReaderError(error)
-      const sharing = hex(header.sharing)
-      reasons.push(`${code} sharing ${sharing}: ${message}`)
-      const what = header.kind === 1 ? `manifest ${found.subject}` : `state ${found.organisation}`
-      report.problem('-', `${what} generation ${generation} sharing ${sharing}`, code, message)
+      failures.push({ header, error: asReaderError(error) })
     }
   }
-  const header = shares[0]?.header
-  if (header !== undefined && header.kind === 1 && reasons.length > 0) {
-    const [organisation, subject] = [hex(header.organisation), hex(header.subject)]
-    vault.unopened.push({ organisation, subject, generation: header.generation, reason: reasons.join('; ') })
-  }
-  return false
+  return { failures }
 }
 
 // ------------------------------------------------------------------------------------------- content: step 4 of §13

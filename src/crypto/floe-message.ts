@@ -101,7 +101,8 @@ export function floeSeal(
 /**
  * Opens what `floeSeal` made; nothing is returned before every segment has verified.
  *
- * @throws E_FORMAT_LENGTH cut short; E_FORMAT_FIELD, E_HEADER_TAG, E_SEGMENT_TAG as in `checkFloeHeader`, `FloeKey.openSegment`.
+ * @throws E_FORMAT_LENGTH cut within the header; E_FORMAT_FIELD, E_HEADER_TAG, E_SEGMENT_TAG as in `checkFloeHeader`,
+ * `FloeKey.openSegment`.
  */
 export function floeOpen(
   primitives: Primitives,
@@ -112,8 +113,8 @@ export function floeOpen(
 ): Uint8Array<ArrayBuffer> {
   const floe = new FloeKey(primitives, key, aad, sealed.subarray(0, FLOE_HEADER_BYTES), parameters)
   const body = sealed.subarray(FLOE_HEADER_BYTES)
-  const count = sealedSegmentCount(body.length, parameters)
   const { segmentBytes } = parameters
+  const count = Math.max(1, Math.ceil(body.length / segmentBytes))
   const plaintext = concat(
     ...Array.from({ length: count }, (_, segment) =>
       floe.openSegment(

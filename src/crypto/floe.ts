@@ -175,18 +175,9 @@ export class FloeKey {
   /**
    * Opens segment `segment`. `last` must come from authenticated data.
    *
-   * @throws E_FORMAT_LENGTH or E_FORMAT_FIELD for a length or marker that does not fit; E_SEGMENT_TAG when it does not open.
+   * @throws E_SEGMENT_TAG also for a length or marker that does not fit (docs/FORMAT.md §14).
    */
   openSegment(segment: number, sealed: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> {
-    const { segmentBytes } = this.parameters
-    if (
-      last ? sealed.length < SEGMENT_OVERHEAD_BYTES || sealed.length > segmentBytes : sealed.length !== segmentBytes
-    ) {
-      throw new MosaikError('E_FORMAT_LENGTH', `segment ${segment} has ${sealed.length} bytes`, { segment, last })
-    }
-    if (readMarker(sealed) !== (last ? sealed.length : INNER_MARKER)) {
-      throw new MosaikError('E_FORMAT_FIELD', `segment ${segment} has a wrong marker`, { segment, last })
-    }
     const plaintext = this.tryOpenSegment(segment, sealed, last)
     if (plaintext === undefined) {
       throw new MosaikError('E_SEGMENT_TAG', `segment ${segment} does not open`, { segment, last })

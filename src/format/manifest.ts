@@ -199,7 +199,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     assets: readArray(readAsset),
   })
   requireField(manifest.generation >= 1, 'manifest.generation counts from 1')
-  // null above generation 1 is allowed: the numbers before may have been reserved and never stored
+  // null above generation 1 is allowed: no number before may have been committed
   requireField(manifest.generation > 1 || manifest.previous === null, 'manifest.previous of generation 1 must be null')
   requireField(unique(manifest.assets.map(({ id }) => id)), 'two assets of the manifest have one id')
   const attempts: string[] = []

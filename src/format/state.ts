@@ -1,3 +1,4 @@
+import { MAX_N } from '../domain/dispersal.ts'
 import { fromHex } from '../domain/ids.ts'
 import type {
   ExposureEntry,
@@ -90,8 +91,8 @@ const readNode: Read<NodeEntry> = (value, what) =>
     state: readText,
   })
 
-const readExposure: Read<ExposureEntry> = (value, what) =>
-  readMap<ExposureEntry>(value, what, {
+const readExposure: Read<ExposureEntry> = (value, what) => {
+  const exposure = readMap<ExposureEntry>(value, what, {
     sharing: readId,
     index: readInteger,
     node: readId,
@@ -99,6 +100,9 @@ const readExposure: Read<ExposureEntry> = (value, what) =>
     parent: readText,
     site: readText,
   })
+  requireField(exposure.index < MAX_N, `${what}.index must be below ${MAX_N}`)
+  return exposure
+}
 
 const readPolicy: Read<PolicyEntry> = (value, what) =>
   readMap<PolicyEntry>(value, what, {
@@ -140,7 +144,7 @@ export function decodeState(bytes: Uint8Array): OrganisationState {
     revokedLinks: readArray(readId),
   })
   requireField(state.generation >= 1, 'state.generation counts from 1')
-  // null above generation 1 is allowed: the numbers before may have been reserved and never stored
+  // null above generation 1 is allowed: no number before may have been committed
   requireField(state.generation > 1 || state.previous === null, 'state.previous of generation 1 must be null')
   return state
 }

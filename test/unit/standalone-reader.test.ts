@@ -5,6 +5,7 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as reader from '../../scripts/standalone-reader/read.ts'
+import { checkVector, type decoders } from '../support/reader-check.ts'
 import {
   be,
   cat,
@@ -112,6 +113,23 @@ describe('a recording on five nodes', () => {
     expect(listing).toContain('manifest generation 1, shares 4 of 5, 3 needed')
     expect(listing).toContain('original "talk.mp4", video/mp4, 600000 bytes: fragments 4 of 5, 3 needed')
     expect(listing).toContain('decided to be deleted 2023-11-14 22:13: asked for')
+  })
+
+  it('is restored from plain copies of buckets, without folders in between', async () => {
+    const root = temporary()
+    const vault = new FixtureVault(root)
+    const { id, content, recording, manifest } = makeRecording(vault, { size: 3000 })
+    vault.putDocument(1, recording, manifest)
+    for (const folder of vault.folders.slice(0, 3))
+      for (const prefix of ['f', 'm', 'card'])
+        for (const shard of fs.readdirSync(path.join(folder, prefix))) {
+          for (const name of fs.readdirSync(path.join(folder, prefix, shard)))
+            fs.renameSync(path.join(folder, prefix, shard, name), path.join(folder, prefix, name))
+          fs.rmdirSync(path.join(folder, prefix, shard))
+        }
+    const result = await run(vault, 'restore', '--out', path.join(root, 'out'), ...vault.folders.slice(0, 4))
+    expect(result).toMatchObject({ code: 0, err: [] })
+    expect(fs.readFileSync(path.join(root, 'out', id, 'talk.mp4')).equals(content)).toBe(true)
   })
 
   it('is not restored from two nodes, and the reasons are named', async () => {
@@ -274,6 +292,14 @@ function forge(file: string, asset: SealedAsset): void {
   fs.writeFileSync(file, bytes)
 }
 
+/** Puts a manifest on all nodes; returns the SHA-256 of the sealed document. */
+function putGeneration(vault: FixtureVault, recording: Uint8Array, manifest: ReturnType<FixtureVault['manifest']>) {
+  const generation = manifest['generation'] as number
+  const sealed = vault.sealDocument(1, recording, encodeCbor(manifest), generation)
+  vault.documentShares(1, recording, sealed, { generation }).forEach((share, i) => vault.object(i, 'm', share))
+  return sha(sealed)
+}
+
 describe('manifests and trust', () => {
   it('a share of an untrusted signer is refused and named', async () => {
     const vault = new FixtureVault(temporary())
@@ -309,8 +335,8 @@ describe('manifests and trust', () => {
   it('the highest generation that is whole is taken, a higher incomplete one is reported', async () => {
     const vault = new FixtureVault(temporary())
     const { id, recording, assets, manifest } = makeRecording(vault, { size: 100 })
-    vault.putDocument(1, recording, manifest)
-    vault.putDocument(1, recording, vault.manifest(recording, assets, 2), { generation: 2 })
+    const previous = putGeneration(vault, recording, manifest)
+    putGeneration(vault, recording, { ...vault.manifest(recording, assets, 2), previous })
     vault.putDocument(1, recording, vault.manifest(recording, assets, 3), { generation: 3, nodes: [0, 4] })
     const { code, out, err } = await run(vault, ...vault.folders)
     expect(code).toBe(1)
@@ -318,6 +344,38 @@ describe('manifests and trust', () => {
     expect(out.join('\n')).toContain(`recording ${id} generation 3 is not readable: E_SHARES_TOO_FEW`)
     expect(err).toHaveLength(1)
     expect(err[0]).toContain('E_SHARES_TOO_FEW: 2 shares, 3 needed')
+  })
+
+  it('a generation in between that was never committed does not matter', async () => {
+    const vault = new FixtureVault(temporary())
+    const { recording, assets, manifest } = makeRecording(vault, { size: 100 })
+    const previous = putGeneration(vault, recording, { ...manifest, generation: 2 })
+    putGeneration(vault, recording, { ...vault.manifest(recording, assets, 3), previous })
+    putGeneration(vault, recording, { ...vault.manifest(recording, assets, 5), previous })
+    const { code, out, err } = await run(vault, ...vault.folders)
+    expect(err).toEqual([])
+    expect(code).toBe(0)
+    expect(out.join('\n')).toContain('manifest generation 5, shares 5 of 5')
+  })
+
+  it('lower generations that the newest does not follow are warned of, and nothing is refused', async () => {
+    const vault = new FixtureVault(temporary())
+    const { id, recording, assets, manifest } = makeRecording(vault, { size: 100 })
+    putGeneration(vault, recording, manifest)
+    putGeneration(vault, recording, { ...vault.manifest(recording, assets, 2), previous: null })
+    vault.putDocument(1, recording, vault.manifest(recording, assets, 3), { generation: 3, nodes: [1, 2] })
+    putGeneration(vault, recording, vault.manifest(recording, assets, 4))
+    const state = new Uint8Array(16)
+    for (const generation of [1, 3]) vault.putDocument(2, state, vault.state(generation), { generation })
+    const { code, out, err } = await run(vault, ...vault.folders)
+    const organisation = toHex(vault.organisation)
+    expect(err).toEqual([
+      `warning: manifest ${id} generation 4 names none of the lower generations that are there (2, 1) as its previous one`,
+      `warning: state ${organisation} generation 3 names none of the lower generations that are there (1) as its previous one`,
+    ])
+    expect(code).toBe(0)
+    expect(out.join('\n')).toContain('manifest generation 4, shares 5 of 5')
+    expect(out.join('\n')).toContain('state generation 3, shares 5 of 5')
   })
 
   it('shares of two generations or sharings are not combined', () => {
@@ -348,6 +406,12 @@ describe('manifests and trust', () => {
     expect(err[0]).toContain('E_FORMAT_FIELD: generation of the document is not the share’s')
   })
 
+  it('a card that is longer than cards can be is not read any further', () => {
+    const card = (bytes: number) => cat('MOSAIKVC', be(1, 2), be(bytes - 14 - 3373, 4), new Uint8Array(bytes - 14))
+    expect(codeOf(() => reader.decodeVaultCard(card(65_536)))).toBe('E_FORMAT_CBOR')
+    expect(codeOf(() => reader.decodeVaultCard(card(65_537)))).toBe('E_FORMAT_LENGTH')
+  })
+
   it('a chain of cards is trusted link by link, and only by previous, epoch and signature', () => {
     const vault = new FixtureVault(temporary())
     const [second, third, stranger] = [signingKeys(random(32)), signingKeys(random(32)), signingKeys(random(32))]
@@ -370,12 +434,8 @@ describe('manifests and trust', () => {
       [6, 'E_SIGNATURE'],
     ])
     expect(reader.trustCards(cards, random(32)).trusted).toEqual([])
-    expect(codeOf(() => reader.checkVector('vault-card', two, { recoverySeed: vault.recovery }))).toBe(
-      'E_CARD_UNTRUSTED',
-    )
-    expect(codeOf(() => reader.checkVector('vault-card', two, { recoverySeed: vault.recovery, cards: [one] }))).toBe(
-      'none',
-    )
+    expect(codeOf(() => checkVector('vault-card', two, { recoverySeed: vault.recovery }))).toBe('E_CARD_UNTRUSTED')
+    expect(codeOf(() => checkVector('vault-card', two, { recoverySeed: vault.recovery, cards: [one] }))).toBe('none')
   })
 
   it('shares of the second epoch are read, those of another organisation are only counted', async () => {
@@ -507,7 +567,7 @@ describe('command line', () => {
 
 describe('checks and their order, §14', () => {
   let vault: FixtureVault
-  let valid: { [K in keyof typeof reader.decoders]?: Uint8Array }
+  let valid: { [K in keyof typeof decoders]?: Uint8Array }
 
   beforeAll(() => {
     vault = new FixtureVault(temporary())
@@ -558,14 +618,14 @@ describe('checks and their order, §14', () => {
 
   it('what is right is taken', () => {
     for (const [kind, bytes] of Object.entries(valid))
-      expect([kind, codeOf(() => reader.checkVector(kind, bytes))]).toEqual([kind, 'none'])
+      expect([kind, codeOf(() => checkVector(kind, bytes))]).toEqual([kind, 'none'])
   })
 
   it('magic, version and length of every binary kind', () => {
     for (const [kind, bytes] of Object.entries(valid)) {
       if (kind === 'manifest' || kind === 'state') continue
       const name = kind as keyof typeof valid
-      const check = (b: Uint8Array) => [kind, codeOf(() => reader.checkVector(kind, b))]
+      const check = (b: Uint8Array) => [kind, codeOf(() => checkVector(kind, b))]
       expect(check(changed(name, 0, 0))).toEqual([kind, 'E_FORMAT_MAGIC'])
       expect(check(changed(name, 7, 0, 9, 9))).toEqual([kind, 'E_FORMAT_MAGIC'])
       expect(check(bytes.subarray(0, 7))).toEqual([kind, 'E_FORMAT_MAGIC'])
@@ -579,7 +639,7 @@ describe('checks and their order, §14', () => {
 
   it('suite, fields and scheme', () => {
     const check = (kind: keyof typeof valid, at: number, ...bytes: number[]) =>
-      codeOf(() => reader.checkVector(kind, changed(kind, at, ...bytes)))
+      codeOf(() => checkVector(kind, changed(kind, at, ...bytes)))
     expect(check('asset-header', 74, 1)).toBe('E_FORMAT_FIELD')
     expect(check('fragment-header', 11, 2)).toBe('E_SUITE_UNKNOWN')
     expect(check('fragment-header', 53, 0x1d)).toBe('E_FORMAT_FIELD')
@@ -596,7 +656,7 @@ describe('checks and their order, §14', () => {
     expect(check('document-header', 44, 255)).toBe('E_FORMAT_FIELD')
     expect(check('document-header', 52, 3)).toBe('E_FORMAT_LENGTH')
     const lonely = changed('document-header', 52, 1).subarray(0, 69)
-    expect(codeOf(() => reader.checkVector('document-header', lonely))).toBe('E_FORMAT_FIELD')
+    expect(codeOf(() => checkVector('document-header', lonely))).toBe('E_FORMAT_FIELD')
     expect(check('document-share', 71, 1)).toBe('E_FORMAT_FIELD')
     expect(check('document-share', 68, 5)).toBe('E_SCHEME_INVALID')
     expect(check('document-share', 76, 1)).toBe('E_FORMAT_LENGTH')
@@ -607,13 +667,11 @@ describe('checks and their order, §14', () => {
   it('keys and tags of a sealed document', () => {
     const sealed = valid['sealed-document'] ?? new Uint8Array()
     const context = { recoverySeed: vault.recovery }
-    const check = (at: number) => codeOf(() => reader.checkVector('sealed-document', flipped(sealed, at), context))
+    const check = (at: number) => codeOf(() => checkVector('sealed-document', flipped(sealed, at), context))
     const flipped = (bytes: Uint8Array, at: number) => bytes.map((byte, i) => (i === at ? byte ^ 1 : byte))
     const recovery = 85 + 1168
-    expect(codeOf(() => reader.checkVector('sealed-document', sealed, context))).toBe('none')
-    expect(codeOf(() => reader.checkVector('sealed-document', sealed, { recoverySeed: random(32) }))).toBe(
-      'E_HPKE_OPEN',
-    )
+    expect(codeOf(() => checkVector('sealed-document', sealed, context))).toBe('none')
+    expect(codeOf(() => checkVector('sealed-document', sealed, { recoverySeed: random(32) }))).toBe('E_HPKE_OPEN')
     expect(check(60)).toBe('E_HPKE_OPEN') // key id of the vault: additional data of the wrapped key
     expect(check(recovery)).toBe('E_HPKE_OPEN')
     expect(check(recovery + 1120)).toBe('E_HPKE_OPEN')
@@ -621,10 +679,8 @@ describe('checks and their order, §14', () => {
     expect(check(recovery + 1168 + 2)).toBe('E_FORMAT_FIELD')
     expect(check(recovery + 1168 + 74)).toBe('E_SEGMENT_TAG')
     expect(check(sealed.length - 1)).toBe('E_SEGMENT_TAG')
-    expect(codeOf(() => reader.checkVector('sealed-document', sealed.subarray(0, -1), context))).toBe('E_SEGMENT_TAG')
-    expect(codeOf(() => reader.checkVector('sealed-document', sealed.subarray(0, 85 + 2 * 1168 + 80)))).toBe(
-      'E_FORMAT_LENGTH',
-    )
+    expect(codeOf(() => checkVector('sealed-document', sealed.subarray(0, -1), context))).toBe('E_SEGMENT_TAG')
+    expect(codeOf(() => checkVector('sealed-document', sealed.subarray(0, 85 + 2 * 1168 + 80)))).toBe('E_FORMAT_LENGTH')
   })
 
   it('receipts: counts, scheme and signer', () => {
@@ -632,7 +688,7 @@ describe('checks and their order, §14', () => {
     const check = (changes: object, by = vault.signer) => {
       const body = encodeCbor({ ...receipt(), ...changes })
       const signed = cat('MOSAIKRC', be(1, 2), be(body.length, 4), body)
-      return codeOf(() => reader.checkVector('receipt', cat(signed, by.sign(signed, 'mosaik/v1/receipt')), { signers }))
+      return codeOf(() => checkVector('receipt', cat(signed, by.sign(signed, 'mosaik/v1/receipt')), { signers }))
     }
     expect(check({})).toBe('none')
     expect(check({ fragmentsVerified: 3 })).toBe('E_FORMAT_FIELD')
@@ -655,7 +711,8 @@ describe('checks and their order, §14', () => {
     expect(check({ extra: 1 })).toBe('E_FORMAT_CBOR')
     expect(check({ title: 1 })).toBe('E_FORMAT_CBOR')
     expect(check({ salt: random(31) })).toBe('E_FORMAT_CBOR')
-    expect(check({ generation: 2 })).toBe('E_FORMAT_FIELD')
+    expect(check({ generation: 2 })).toBe('none')
+    expect(check({ previous: random(32) })).toBe('E_FORMAT_FIELD')
     expect(check({ retention: { mode: 'x', retainUntilMs: null, deleteByMs: null } })).toBe('E_FORMAT_FIELD')
     expect(check({ recording: random(16) })).toBe('E_FORMAT_FIELD')
     expect(check({}, { kind: 'x' })).toBe('E_FORMAT_FIELD')

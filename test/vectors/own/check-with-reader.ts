@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as reader from '../../../scripts/standalone-reader/read.ts'
+import { checkFragment, checkVector, decoders } from '../../support/reader-check.ts'
 import { hex, hexBytes, inputBytes, plain, type Folder, type Vector, type VectorContext } from './vector.ts'
 
 /**
@@ -20,10 +21,10 @@ export async function checkWithReader(vector: Vector, find: (name: string) => Ve
   if (kind === 'content') return content(inputs, context)
   if (kind === 'document-shares') {
     const verified = inputs.map((bytes) => reader.verifyDocumentShare(bytes, signers(context)))
-    return opened(reader.combineDocumentShares(verified), context)
+    return read(reader.openDocumentShares(verified, keyOf(context)))
   }
   const bytes = inputs[0]!
-  const found = reader.checkVector(kind, bytes, {
+  const found = checkVector(kind, bytes, {
     ...(context.recoverySeed && { recoverySeed: hexBytes(context.recoverySeed) }),
     ...(context.kemSeed && { kemSeed: hexBytes(context.kemSeed) }),
     ...(context.signers && { signers: signers(context) }),
@@ -33,7 +34,9 @@ export async function checkWithReader(vector: Vector, find: (name: string) => Ve
   })
   if (kind === 'sealed-document') {
     const isOpened = context.recoverySeed !== undefined || context.kemSeed !== undefined
-    return isOpened ? opened(bytes, context) : { header: plain(reader.decodeSealedDocument(bytes).header) }
+    return isOpened
+      ? read(reader.openSealedDocument(bytes, keyOf(context)))
+      : { header: plain(reader.decodeSealedDocument(bytes).header) }
   }
   if (kind === 'document-share') {
     const { bytes: share, ...fields } = found as ReturnType<typeof reader.decodeDocumentShare>
@@ -49,10 +52,12 @@ function signers({ signers: list = [] }: VectorContext): reader.TrustedSigner[] 
   })
 }
 
-function opened(sealed: Uint8Array, { kemSeed, recoverySeed }: VectorContext): unknown {
-  const key = kemSeed === undefined ? { recoverySeed: hexBytes(recoverySeed!) } : { kemSeed: hexBytes(kemSeed) }
-  const { header, plaintext } = reader.openSealedDocument(sealed, key)
-  const decode = header.kind === 1 ? reader.decoders.manifest : reader.decoders.state
+function keyOf({ kemSeed, recoverySeed }: VectorContext): reader.DocumentKey {
+  return kemSeed === undefined ? { recoverySeed: hexBytes(recoverySeed!) } : { kemSeed: hexBytes(kemSeed) }
+}
+
+function read({ header, plaintext }: { header: reader.DocumentHeader; plaintext: Uint8Array }): unknown {
+  const decode = header.kind === 1 ? decoders.manifest : decoders.state
   return plain({ header, document: decode(plaintext, header) })
 }
 
@@ -67,7 +72,7 @@ export function content(fragments: readonly Uint8Array[], context: VectorContext
   if (headers.some((header) => group(header) !== group(first))) {
     throw new reader.ReaderError('E_SHARES_MIXED', 'fragments of different sharings')
   }
-  for (const fragment of fragments) reader.checkFragment(fragment, verifyKeys, sealedBytes)
+  for (const fragment of fragments) checkFragment(fragment, verifyKeys, sealedBytes)
   const scheme = { ...first, n: Math.max(...headers.map(({ n }) => n)) }
   const aad = createHash('sha256').update(hexBytes(context.header!)).digest()
   const keys = reader.floeKeys(hexBytes(context.dek!), hexBytes(context.floeHeader!), new Uint8Array(aad))

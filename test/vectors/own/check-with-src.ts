@@ -2,6 +2,7 @@ import { nodePrimitives as primitives } from '../../../src/adapters/node-primiti
 import { rootSigningSeed, trustedSigner, type TrustedSigner } from '../../../src/crypto/keys.ts'
 import { signingKeys } from '../../../src/crypto/signature.ts'
 import { decodeAssetHeader } from '../../../src/format/asset-header.ts'
+import { decodeCbor } from '../../../src/format/cbor.ts'
 import { decodeDocumentShare, type DocumentShare } from '../../../src/format/document-share.ts'
 import { decodeFragmentHeader } from '../../../src/format/fragment-header.ts'
 import { decodeManifest } from '../../../src/format/manifest.ts'
@@ -70,6 +71,8 @@ async function one(
     }
     case 'document-header':
       return header(decodeDocumentHeader(bytes))
+    case 'cbor':
+      return plain(decodeCbor(bytes))
     case 'spool-header': {
       const { offsetBytes, ...rest } = decodeSpoolHeader(bytes)
       return plain({ ...rest, offset: offsetBytes })

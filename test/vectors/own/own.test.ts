@@ -27,6 +27,7 @@ const find = (name: string): Vector => {
 
 /** What is promised to be there: a loader that finds nothing has tested nothing. */
 const kinds = {
+  cbor: 6,
   'asset-header': 10,
   'fragment-header': 25,
   'document-header': 20,

@@ -101,6 +101,7 @@ export function plain(value: unknown): unknown {
     return value.length <= 64 ? hex(value) : `sha256:${createHash('sha256').update(value).digest('hex')}`
   }
   if (Array.isArray(value)) return value.map(plain)
+  if (value instanceof Map) return plain(Object.fromEntries(value))
   if (value !== null && typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]))
   }

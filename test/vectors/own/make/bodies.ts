@@ -4,7 +4,7 @@ import { encodeReceipt, encodeReceiptForSigning, type Receipt } from '../../../.
 import { encodeRecordForSigning } from '../../../../src/format/signed-record.ts'
 import { encodeState } from '../../../../src/format/state.ts'
 import type { Manifest, ManifestAsset } from '../../../../src/domain/recording.ts'
-import { encodeAssetHeader } from '../../../../src/format/asset-header.ts'
+import { decodeAssetHeader, encodeAssetHeader } from '../../../../src/format/asset-header.ts'
 import { signerId } from '../../../../src/crypto/keys.ts'
 import { issueNextCard } from '../../../../src/ledger/vault-card.ts'
 import { hex } from '../vector.ts'
@@ -16,8 +16,22 @@ const zero = Uint8Array.of(0)
 
 /** Vectors of CBOR bodies and of the signed records around them. */
 export async function bodyVectors(): Promise<Draft[]> {
-  const families = [manifests(), states(), receipts(), await cards()]
+  const families = [items(), manifests(), states(), receipts(), await cards()]
   return families.flatMap((family) => family.drafts)
+}
+
+/** One CBOR item each: how deep it may be nested cannot be seen from a document with all of its keys listed. */
+function items(): Family {
+  const nested = (levels: number, around: string, within: string) =>
+    new Uint8Array(Buffer.from(around.repeat(levels) + within, 'hex'))
+  const [array, map] = ['81', 'a16161'] // of one element; of the key "a"
+  return new Family('cbor')
+    .ok('valid-level-16', nested(16, array, '00'))
+    .ok('valid-level-16-empty-array', nested(16, array, '80'))
+    .ok('valid-level-16-in-maps', nested(16, map, 'f6'))
+    .fault('E_FORMAT_CBOR', 'level-17', nested(17, array, '00'))
+    .fault('E_FORMAT_CBOR', 'level-17-empty-array', nested(17, array, '80'))
+    .fault('E_FORMAT_CBOR', 'level-17-in-maps', nested(17, map, 'f6'))
 }
 
 function manifestWithAssets(vault: SmallVault): Manifest {
@@ -190,6 +204,21 @@ function manifests(): Family {
       'header-version',
       recode(valid, (m) => sealed(m).set('header', patch(headerOf({}), 9, 2))),
     )
+    .ok(
+      'valid-generation-2-without-previous',
+      recode(valid, (m) => m.set('previous', null)),
+    )
+    .fault(
+      'E_FORMAT_FIELD',
+      'attempt-twice',
+      recode(valid, (m) => inner(m, 'assets', 1, 'sealed').set('header', sameAttempt(manifest))),
+    )
+}
+
+/** The header of the second asset, as if it were of the attempt of the first. */
+function sameAttempt({ assets }: Manifest): Uint8Array {
+  const [first, second] = assets.map(({ sealed }) => sealed?.header)
+  return encodeAssetHeader({ ...decodeAssetHeader(second!), attempt: decodeAssetHeader(first!).attempt })
 }
 
 /** The first two entries of a map, each of a key and a value, change places. */
@@ -241,6 +270,24 @@ function states(): Family {
       'E_FORMAT_FIELD',
       'generation-0',
       recode(valid, (m) => m.set('generation', 0).set('previous', null)),
+    )
+    .ok(
+      'valid-generation-2-without-previous',
+      recode(valid, (m) => m.set('previous', null)),
+    )
+    .fault(
+      'E_FORMAT_FIELD',
+      'previous-in-generation-1',
+      recode(valid, (m) => m.set('generation', 1)),
+    )
+    .ok(
+      'valid-exposure-index-31',
+      recode(valid, (m) => inner(m, 'exposures', 0).set('index', 31)),
+    )
+    .fault(
+      'E_FORMAT_FIELD',
+      'exposure-index-32',
+      recode(valid, (m) => inner(m, 'exposures', 0).set('index', 32)),
     )
 }
 

@@ -215,6 +215,10 @@ async function combinations(): Promise<Family> {
     return pick(all[0]!, all[1]!, resign(vault, all[2]!, { share: flip(share, offset) }))
   }
   const two = await vault.split(sealed, 2, 3)
+  /** All shares say the same, and another thing than the document: signed by the vault for that organisation. */
+  const disagree = (change: Partial<DocumentShare>) => pick(...all.slice(0, 3).map((one) => resign(vault, one, change)))
+  const elsewhere = vault.installation
+  const ofOther = { ...context, signers: [{ organisation: elsewhere, seed: hex(vault.signingSeed) }] }
   return new Family('document-shares')
     .ok('valid-0-1-2', of(0, 1, 2), context)
     .ok('valid-4-2-3', of(4, 2, 3), context)
@@ -238,4 +242,9 @@ async function combinations(): Promise<Family> {
     .fault('E_HEADER_TAG', 'wrong-bytes-in-floe-header', damaged(at.floe + 50), context)
     .fault('E_SEGMENT_TAG', 'wrong-bytes-in-segment', damaged(at.segment + 60), context)
     .fault('E_SIGNATURE', 'one-share-changed', pick(all[0]!, flip(all[1]!, 200), all[2]!), context)
+    .fault('E_FORMAT_FIELD', 'all-of-other-kind', disagree({ kind: 'state', subject: '0'.repeat(32) }), context)
+    .fault('E_FORMAT_FIELD', 'all-of-other-suite', disagree({ suite: 2 }), context)
+    .fault('E_FORMAT_FIELD', 'all-of-other-organisation', disagree({ organisation: elsewhere }), ofOther)
+    .fault('E_FORMAT_FIELD', 'all-of-other-subject', disagree({ subject: elsewhere }), context)
+    .fault('E_FORMAT_FIELD', 'all-of-other-generation', disagree({ generation: 2 }), context)
 }
