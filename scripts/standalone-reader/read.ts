@@ -16,7 +16,7 @@ import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 
 // ---------------------------------------------------------------------------------------------------------- errors, §14
 
-export type ErrorCode =
+type ErrorCode =
   | 'E_FORMAT_MAGIC'
   | 'E_FORMAT_VERSION'
   | 'E_SUITE_UNKNOWN'
@@ -56,11 +56,11 @@ const SIGNATURE_PAIR = 64 + 3309
 const MAX_DOCUMENT = 67_108_864
 const MAX_CARD = 65_536
 
-export function ascii(text: string): Uint8Array {
+function ascii(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0))
 }
 
-export function concat(...parts: Uint8Array[]): Uint8Array {
+function concat(...parts: Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
   let at = 0
   for (const part of parts) {
@@ -70,7 +70,7 @@ export function concat(...parts: Uint8Array[]): Uint8Array {
   return all
 }
 
-export function hex(bytes: Uint8Array): string {
+function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
 }
 
@@ -93,7 +93,7 @@ function u64At(b: Uint8Array, at: number, name: string): number {
   return Number(value)
 }
 
-export function u64(value: number): Uint8Array {
+function u64(value: number): Uint8Array {
   const bytes = new Uint8Array(8)
   view(bytes).setBigUint64(0, BigInt(value))
   return bytes
@@ -118,7 +118,7 @@ const hkdf256 = (ikm: Uint8Array, info: Uint8Array, n: number): Uint8Array => hk
 
 // ------------------------------------------------------------------------------------------------------------- CBOR, §1
 
-export type Cbor = number | string | Uint8Array | null | Cbor[] | Map<string, Cbor>
+type Cbor = number | string | Uint8Array | null | Cbor[] | Map<string, Cbor>
 
 /** Decodes exactly one deterministic item; anything else that RFC 8949 would allow is refused. */
 export function decodeCbor(bytes: Uint8Array): Cbor {
@@ -252,35 +252,35 @@ for (let i = 0, x = 1; i < 255; i++) {
   x ^= doubled & 0x100 ? doubled ^ 0x11b : doubled // times 3, a generator
 }
 
-export function gfMultiply(a: number, b: number): number {
+function gfMultiply(a: number, b: number): number {
   return a === 0 || b === 0 ? 0 : (EXP[(LOG[a] ?? 0) + (LOG[b] ?? 0)] ?? 0)
 }
 
-export function gfInverse(a: number): number {
+function gfInverse(a: number): number {
   if (a === 0) throw new RangeError('zero has no inverse')
   return EXP[255 - (LOG[a] ?? 0)] ?? 0
 }
 
 const gfDivide = (a: number, b: number): number => gfMultiply(a, gfInverse(b))
 
-export interface Scheme {
+interface Scheme {
   k: number
   n: number
   t: number
 }
 
-export interface Share {
+interface Share {
   index: number
   bytes: Uint8Array
 }
 
-export function checkScheme({ k, n, t }: Scheme, index?: number): void {
+function checkScheme({ k, n, t }: Scheme, index?: number): void {
   if (!(k >= 2 && k <= 16 && n >= k && n <= 32 && t >= 0 && t < k)) refuse('E_SCHEME_INVALID', `k ${k}, n ${n}, t ${t}`)
   if (index !== undefined && index >= n) refuse('E_SCHEME_INVALID', `index ${index} of ${n}`)
 }
 
 /** Row `index` of the n x k matrix: what share `index` takes of each input row. */
-export function matrixRow(index: number, k: number, t: number): Uint8Array {
+function matrixRow(index: number, k: number, t: number): Uint8Array {
   const s = t > 0 ? t : k
   const row = new Uint8Array(k)
   if (index < s) {
@@ -354,60 +354,47 @@ export function combineFragments(shares: readonly Share[], scheme: Scheme, lengt
  * HKDF-Expand-SHA-384 of at most one hash, as FLOE needs it. RFC 5869 asks for a key of at least 48 bytes, and libraries
  * refuse less; FLOE expands the 32 bytes of an AES key directly.
  */
-export function expandOnce(key: Uint8Array, info: Uint8Array, n: number): Uint8Array {
+function expandOnce(key: Uint8Array, info: Uint8Array, n: number): Uint8Array {
   return hmac(sha384, key, concat(info, Uint8Array.of(1))).slice(0, n)
 }
 
-export interface FloeKeys {
-  parameters: Uint8Array
+interface FloeKeys {
   iv: Uint8Array
   aad: Uint8Array
   messageKey: Uint8Array
-  segmentLength: number
-  rotationBits: number
+  /** The first of the segments that share `epochKey`. */
   epoch: number
   epochKey: Uint8Array
 }
 
-function floeParameters(segmentLength: number): Uint8Array {
-  const parameters = new Uint8Array(10)
-  view(parameters).setUint32(2, segmentLength)
-  view(parameters).setUint32(6, 32)
-  return parameters
+/** `00 00 ‖ u32 262144 ‖ u32 32` */
+const FLOE_PARAMETERS = Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 0, 0, 32)
+const SEGMENTS_PER_KEY = 2 ** 20
+
+function checkFloeParameters(header: Uint8Array): void {
+  field(equal(header.subarray(0, 10), FLOE_PARAMETERS), 'FLOE parameters are not those of §3')
 }
 
-function checkFloeParameters(header: Uint8Array, segmentLength = SEGMENT): void {
-  field(equal(header.subarray(0, 10), floeParameters(segmentLength)), 'FLOE parameters are not those of §3')
-}
-
-/** Checks a FLOE header against the key and derives the message key. Other segment lengths are for published vectors. */
-export function floeKeys(
-  key: Uint8Array,
-  header: Uint8Array,
-  aad: Uint8Array,
-  segmentLength = SEGMENT,
-  rotationBits = 20,
-): FloeKeys {
+/** Checks a FLOE header against the key and derives the message key. */
+export function floeKeys(key: Uint8Array, header: Uint8Array, aad: Uint8Array): FloeKeys {
   checkLength(header.length, FLOE_HEADER)
-  checkFloeParameters(header, segmentLength)
-  const parameters = header.slice(0, 10)
+  checkFloeParameters(header)
   const iv = header.slice(10, 42)
   const derive = (purpose: string, n: number): Uint8Array =>
-    expandOnce(key, concat(parameters, iv, ascii(purpose), aad), n)
+    expandOnce(key, concat(FLOE_PARAMETERS, iv, ascii(purpose), aad), n)
   if (!equal(derive('HEADER_TAG:', 32), header.subarray(42))) refuse('E_HEADER_TAG', 'the FLOE header tag is wrong')
   const messageKey = derive('MESSAGE_KEY:', 48)
-  return { parameters, iv, aad, messageKey, segmentLength, rotationBits, epoch: -1, epochKey: new Uint8Array() }
+  return { iv, aad, messageKey, epoch: -1, epochKey: new Uint8Array() }
 }
 
 /** Opens segment `index`; `last` comes from the lengths in the manifest, never from the segment. */
 export function openSegment(keys: FloeKeys, index: number, last: boolean, segment: Uint8Array): Uint8Array {
   const bad = (why: string): never => refuse('E_SEGMENT_TAG', `segment ${index}: ${why}`)
-  const full = segment.length === keys.segmentLength
-  if (segment.length < 32 || segment.length > keys.segmentLength || (!last && !full)) bad('has a wrong length')
+  if (segment.length > SEGMENT || segment.length < (last ? 32 : SEGMENT)) bad('has a wrong length')
   if (u32At(segment, 0) !== (last ? segment.length : 0xffffffff)) bad('does not say what it is')
-  const epoch = Math.floor(index / 2 ** keys.rotationBits) * 2 ** keys.rotationBits
+  const epoch = index - (index % SEGMENTS_PER_KEY)
   if (keys.epoch !== epoch) {
-    const info = concat(keys.parameters, keys.iv, ascii('DEK:'), u64(epoch), keys.aad)
+    const info = concat(FLOE_PARAMETERS, keys.iv, ascii('DEK:'), u64(epoch), keys.aad)
     keys.epochKey = expandOnce(keys.messageKey, info, 32)
     keys.epoch = epoch
   }
@@ -420,28 +407,27 @@ export function openSegment(keys: FloeKeys, index: number, last: boolean, segmen
 }
 
 /** N of §3. */
-export function segmentCount(sealedBytes: number, segmentLength = SEGMENT): number {
-  return Math.max(1, Math.ceil(sealedBytes / segmentLength))
+export function segmentCount(sealedBytes: number): number {
+  return Math.max(1, Math.ceil(sealedBytes / SEGMENT))
 }
 
-function segmentLengthAt(index: number, sealedBytes: number, segmentLength = SEGMENT): number {
-  const last = segmentCount(sealedBytes, segmentLength) - 1
-  return index < last ? segmentLength : sealedBytes - segmentLength * last
+function segmentLengthAt(index: number, sealedBytes: number): number {
+  const last = segmentCount(sealedBytes) - 1
+  return index < last ? SEGMENT : sealedBytes - SEGMENT * last
 }
 
-/** Opens all segments of a short ciphertext in memory (documents, vectors). */
-export function openSegments(keys: FloeKeys, bytes: Uint8Array): Uint8Array {
-  const count = segmentCount(bytes.length, keys.segmentLength)
-  const parts = Array.from({ length: count }, (_, i) => {
-    const at = i * keys.segmentLength
-    return openSegment(keys, i, i === count - 1, bytes.subarray(at, at + keys.segmentLength))
-  })
+/** Opens all segments of a document in memory. */
+function openSegments(keys: FloeKeys, bytes: Uint8Array): Uint8Array {
+  const count = segmentCount(bytes.length)
+  const parts = Array.from({ length: count }, (_, i) =>
+    openSegment(keys, i, i === count - 1, bytes.subarray(i * SEGMENT, (i + 1) * SEGMENT)),
+  )
   return concat(...parts)
 }
 
 // ----------------------------------------------------------------------------------------------------- asset header, §3
 
-export interface AssetHeader {
+interface AssetHeader {
   organisation: Uint8Array
   recording: Uint8Array
   asset: Uint8Array
@@ -530,7 +516,7 @@ const SUITES: ReadonlyMap<number, Suite> = new Map([
 ])
 const WRAPPED = 48
 
-export function suiteOf(id: number): Suite {
+function suiteOf(id: number): Suite {
   return SUITES.get(id) ?? refuse('E_SUITE_UNKNOWN', `suite ${id}`)
 }
 
@@ -539,11 +525,9 @@ export function hpkeKeySchedule(
   sharedSecret: Uint8Array,
   info: Uint8Array,
   kemId: number,
-  aeadId = 0x0002,
-  keyLength = 32,
 ): { key: Uint8Array; baseNonce: Uint8Array } {
   const none = new Uint8Array()
-  const suiteId = concat(ascii('HPKE'), Uint8Array.of(kemId >> 8, kemId & 255, 0, 1, aeadId >> 8, aeadId & 255))
+  const suiteId = concat(ascii('HPKE'), Uint8Array.of(kemId >> 8, kemId & 255, 0, 1, 0, 2))
   const labelled = (label: string, value: Uint8Array): Uint8Array =>
     concat(ascii('HPKE-v1'), suiteId, ascii(label), value)
   const labeledExtract = (salt: Uint8Array, label: string, ikm: Uint8Array): Uint8Array =>
@@ -556,10 +540,10 @@ export function hpkeKeySchedule(
   const secret = labeledExtract(sharedSecret, 'secret', none)
   const labeledExpand = (label: string, n: number): Uint8Array =>
     expand(sha256, secret, concat(Uint8Array.of(n >> 8, n & 255), labelled(label, context)), n)
-  return { key: labeledExpand('key', keyLength), baseNonce: labeledExpand('base_nonce', 12) }
+  return { key: labeledExpand('key', 32), baseNonce: labeledExpand('base_nonce', 12) }
 }
 
-export function hpkeOpen(
+function hpkeOpen(
   suite: number,
   kemSeed: Uint8Array,
   enc: Uint8Array,
@@ -576,7 +560,7 @@ export function hpkeOpen(
   }
 }
 
-export function keyId(suite: number, publicKey: Uint8Array): Uint8Array {
+function keyId(suite: number, publicKey: Uint8Array): Uint8Array {
   return sha256(concat(ascii('mosaik/v1/key-id'), Uint8Array.of(suite), publicKey)).slice(0, 16)
 }
 
@@ -625,7 +609,7 @@ export function decodeDocumentHeader(b: Uint8Array): DocumentHeader {
   return { ...identity, recipients }
 }
 
-export interface SealedDocument {
+interface SealedDocument {
   header: DocumentHeader
   headerBytes: Uint8Array
   wrapped: { enc: Uint8Array; ct: Uint8Array }[]
@@ -670,7 +654,7 @@ export function openSealedDocument(
   return { header, plaintext: openSegments(keys, segments) }
 }
 
-export interface DocumentShare extends Omit<DocumentHeader, 'recipients'> {
+interface DocumentShare extends Omit<DocumentHeader, 'recipients'> {
   sharing: Uint8Array
   index: number
   k: number
@@ -679,7 +663,7 @@ export interface DocumentShare extends Omit<DocumentHeader, 'recipients'> {
   signer: Uint8Array
 }
 
-export type ShareWithBytes = DocumentShare & { bytes: Uint8Array }
+type ShareWithBytes = DocumentShare & { bytes: Uint8Array }
 
 const SHARE_HEADER = 96
 
@@ -792,9 +776,9 @@ const manifestType = mapOf({
   ),
 })
 
-export type Manifest = ReturnType<typeof manifestType>
-export type Asset = Manifest['assets'][number]
-export type Sealed = ReturnType<typeof sealedType>
+type Manifest = ReturnType<typeof manifestType>
+type Asset = Manifest['assets'][number]
+type Sealed = ReturnType<typeof sealedType>
 
 export function decodeManifest(bytes: Uint8Array, header?: DocumentHeader): Manifest {
   const manifest = manifestType(decodeCbor(bytes))
@@ -881,7 +865,7 @@ const stateType = mapOf({
   revokedLinks: listOf(bytesOf(16)),
 })
 
-export type State = ReturnType<typeof stateType>
+type State = ReturnType<typeof stateType>
 
 export function decodeState(bytes: Uint8Array, header?: DocumentHeader): State {
   const state = stateType(decodeCbor(bytes))
@@ -897,7 +881,7 @@ export function decodeState(bytes: Uint8Array, header?: DocumentHeader): State {
 
 // ------------------------------------------------------------------------------------- keys, signatures and cards, §8
 
-export function recoveryKemSeed(recoverySeed: Uint8Array, suite: number): Uint8Array {
+function recoveryKemSeed(recoverySeed: Uint8Array, suite: number): Uint8Array {
   return hkdf256(recoverySeed, concat(ascii('mosaik/v1/recovery/kem/'), Uint8Array.of(suite)), 32)
 }
 
@@ -905,7 +889,7 @@ export function rootSigningSeed(recoverySeed: Uint8Array): Uint8Array {
   return hkdf256(recoverySeed, ascii('mosaik/v1/recovery/root'), 32)
 }
 
-export interface SigningPair {
+interface SigningPair {
   ed25519: Uint8Array
   mldsa65: Uint8Array
 }
@@ -928,7 +912,7 @@ export interface TrustedSigner extends SigningPair {
 }
 
 /** Verifies the signature pair at the end of `signed` over everything before it. Both signatures must verify. */
-export function verifyPair(signed: Uint8Array, context: string, pair: SigningPair): void {
+function verifyPair(signed: Uint8Array, context: string, pair: SigningPair): void {
   const end = signed.length - SIGNATURE_PAIR
   const message = concat(ascii(context), Uint8Array.of(0), signed.subarray(0, end))
   const [classical, lattice] = [signed.subarray(end, end + 64), signed.subarray(end + 64)]
@@ -979,7 +963,7 @@ const cardType = mapOf({
   signer: bytesOf(16),
 })
 
-export type VaultCard = ReturnType<typeof cardType>
+type VaultCard = ReturnType<typeof cardType>
 
 export function decodeVaultCard(b: Uint8Array): VaultCard {
   const card = cardType(decodeCbor(signedBody(b, 'MOSAIKVC', MAX_CARD)))
@@ -989,7 +973,7 @@ export function decodeVaultCard(b: Uint8Array): VaultCard {
   return card
 }
 
-export interface TrustResult {
+interface TrustResult {
   trusted: { card: VaultCard; hash: Uint8Array; position: number }[]
   refused: { position: number; error: ReaderError; organisation: Uint8Array | undefined }[]
   signers: TrustedSigner[]
@@ -1100,7 +1084,7 @@ const receiptType = mapOf({
   signer: bytesOf(16),
 })
 
-export type Receipt = ReturnType<typeof receiptType>
+type Receipt = ReturnType<typeof receiptType>
 
 export function decodeReceipt(b: Uint8Array): Receipt {
   const receipt = receiptType(decodeCbor(signedBody(b, 'MOSAIKRC')))
@@ -1112,7 +1096,7 @@ export function decodeReceipt(b: Uint8Array): Receipt {
   return receipt
 }
 
-export interface SpoolHeader {
+interface SpoolHeader {
   suite: number
   upload: Uint8Array
   number: number
@@ -1131,7 +1115,7 @@ export function decodeSpoolHeader(b: Uint8Array): SpoolHeader {
   return { suite, upload: b.slice(12, 28), number: u32At(b, 28), offset, keyId: b.slice(40, 56) }
 }
 
-export interface NodeMarker {
+interface NodeMarker {
   installation: Uint8Array
   node: Uint8Array
 }
@@ -1144,7 +1128,7 @@ export function decodeNodeMarker(b: Uint8Array): NodeMarker {
 
 // ------------------------------------------------------------------------------------- node folders, §11, and problems
 
-export interface Problem {
+interface Problem {
   folder: string
   object: string
   code: ErrorCode | 'E_IO'
@@ -1152,7 +1136,7 @@ export interface Problem {
 }
 
 /** Problems make exit code 1, warnings do not. One line per object and code, with a count for its blocks. */
-export class Report {
+class Report {
   readonly problems: (Problem & { count: number })[] = []
   readonly warnings: string[] = []
   private readonly seen = new Map<string, Problem & { count: number }>()
@@ -1269,7 +1253,7 @@ interface Unopened {
   reason: string
 }
 
-export interface Vault {
+interface Vault {
   seed: Uint8Array
   trust: TrustResult
   markers: { folder: string; marker: NodeMarker }[]
@@ -1282,7 +1266,7 @@ export interface Vault {
 }
 
 /** Steps 1 to 3 of §13. Problems go to the report; nothing here stops at a damaged object. */
-export function openVault(folders: readonly string[], seed: Uint8Array, report: Report): Vault {
+function openVault(folders: readonly string[], seed: Uint8Array, report: Report): Vault {
   const present = folders.filter((folder) => {
     const there = fs.existsSync(folder) && fs.statSync(folder).isDirectory()
     if (!there) report.warnings.push(`${folder}: no such folder`)
@@ -1651,7 +1635,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 // ------------------------------------------------------------------------------------------------- output, names, text
 
 /** A name for one file in one folder, whatever the manifest says. */
-export function safeName(name: string, fallback: string): string {
+function safeName(name: string, fallback: string): string {
   const base = name
     .normalize('NFC')
 
@@ -1854,7 +1838,7 @@ const USAGE = `usage: node read.ts [list | restore | check] --recovery-key-file 
   check            verify every share and every block
 The recovery key may also be in MOSAIK_RECOVERY_KEY, or it is asked for. It is never an argument.`
 
-export interface Surroundings {
+interface Surroundings {
   out: Print
   err: Print
   env: Record<string, string | undefined>

@@ -113,6 +113,10 @@ describe('vault card and receipt (§8, §9)', () => {
     expect(() => decodeVaultCard(cardBytes.subarray(0, -1))).toThrow(code('E_FORMAT_LENGTH'))
     expect(() => decodeReceipt(Uint8Array.of(...receiptBytes, 0))).toThrow(code('E_FORMAT_LENGTH'))
     expect(() => decodeReceipt(receiptBytes.subarray(0, 12))).toThrow(code('E_FORMAT_LENGTH'))
+    const long = new Uint8Array(65_537)
+    long.set(cardBytes.subarray(0, 10))
+    new DataView(long.buffer).setUint32(10, long.length - 14 - signature.length)
+    expect(() => decodeVaultCard(long)).toThrow(code('E_FORMAT_LENGTH'))
   })
 
   it('refuse to be issued on too little', () => {
