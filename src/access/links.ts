@@ -1,9 +1,17 @@
 import { createHash } from 'node:crypto'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
-import { DEFAULT_LINK_TTL_MS, MAX_LINK_TTL_MS, type Link } from '../domain/link.ts'
-import type { LinkCatalog } from '../ports/catalog/access.ts'
+import {
+  DEFAULT_LINK_TTL_MS,
+  MAX_LINK_TTL_MS,
+  PASSCODE_MAX_CHARS,
+  PASSCODE_MIN_CHARS,
+  plainPasscode,
+  type Link,
+} from '../domain/link.ts'
+import type { LinkCatalog, PasscodeLimit } from '../ports/catalog/access.ts'
 import type { Keyring } from '../ports/keyring.ts'
+import type { PasscodeHasher } from '../ports/passcode.ts'
 import type { Clock, Random } from '../ports/system.ts'
 import { kidAt, openToken, sealToken } from './link-token.ts'
 
@@ -11,6 +19,7 @@ import { kidAt, openToken, sealToken } from './link-token.ts'
 export interface LinksOptions {
   readonly catalog: LinkCatalog
   readonly keyring: Pick<Keyring, 'linkKey'>
+  readonly passcodes: PasscodeHasher
   readonly clock: Clock
   readonly random: Random
 }
@@ -29,6 +38,8 @@ export interface LinkTerms {
   readonly maxViews?: number | null | undefined
   /** Whether the original may be downloaded; default no. */
   readonly allowDownload?: boolean | undefined
+  /** To be told besides the token, 6 to 128 characters; absent: none. */
+  readonly passcode?: string | undefined
 }
 
 /** A new link with its token. The token is nowhere stored: shown now or never. */
@@ -54,8 +65,14 @@ export interface Links {
   /** Revokes and ends all sessions; running streams break off within seconds. Idempotent. */
   revoke(link: Id): Promise<void>
   list(recording: Id): Promise<Link[]>
-  /** One view: a session for a good token. `undefined` when unknown, expired, revoked, spent or malformed: not told which. */
-  exchange(token: string): Promise<ViewerSession | undefined>
+  /**
+   * One view: a session for a good token. `undefined` when unknown, expired, revoked, spent or malformed: not told which. Only a
+   * token that is good for a session otherwise leads to the errors.
+   *
+   * @throws E_LINK_PASSCODE when a passcode is needed and was not given, or is wrong; E_LINK_LOCKED (with `waitMs`) after five
+   *   wrong ones, whatever is given then; E_RATE_LIMIT when too many are being checked
+   */
+  exchange(token: string, passcode?: string): Promise<ViewerSession | undefined>
   /** The live link behind a session, whose end slides with use; `undefined` when there is none (any more). */
   session(grant: string, cookieSecret: string): Promise<Link | undefined>
   /**
@@ -75,6 +92,8 @@ export const GUARD_INTERVAL_MS = 2_000
 const SLIDE_EVERY_MS = 60_000
 /** One unanswered check is tolerated. */
 const GUARD_MISSES = 2
+/** Wrong passcodes that a link bears, and how long it checks none then. */
+export const PASSCODE_LIMIT: PasscodeLimit = { maxFailures: 5, lockMs: 15 * 60_000 }
 const MAX_VIEWS_LIMIT = 1_000_000
 const GRANT_BYTES = 16
 const SECRET_BYTES = 32
@@ -82,7 +101,7 @@ const grantPattern = /^[0-9a-f]{32}$/
 const secretPattern = /^[A-Za-z0-9_-]{43}$/
 
 /** Links over a catalog, a keyring, a clock and a source of randomness. */
-export function createLinks({ catalog, keyring, clock, random }: LinksOptions): Links {
+export function createLinks({ catalog, keyring, passcodes, clock, random }: LinksOptions): Links {
   async function keyOf(organisation: Id, kid: string): Promise<Uint8Array | undefined> {
     try {
       return await keyring.linkKey(organisation, kid)
@@ -103,9 +122,31 @@ export function createLinks({ catalog, keyring, clock, random }: LinksOptions): 
     return found.link
   }
 
+  /**
+   * The hash that a passcode was found to belong to; null where there is none to check. Counted first, checked then: of a hundred
+   * guesses at once five are checked, and a process that dies in between has counted one.
+   */
+  async function checkedHash(link: Id, passcode: string, nowMs: number): Promise<string | null> {
+    const attempt = await catalog.beginPasscode(link, PASSCODE_LIMIT, nowMs)
+    if (attempt === undefined) return null
+    if (attempt.kind === 'locked') {
+      throw new MosaikError('E_LINK_LOCKED', 'too many wrong passcodes', { link, waitMs: attempt.untilMs - nowMs })
+    }
+    const text = plainPasscode(passcode.slice(0, 4 * PASSCODE_MAX_CHARS))
+    if (await passcodes.verify(text, attempt.passcodeHash)) return attempt.passcodeHash
+    throw new MosaikError('E_LINK_PASSCODE', 'this is not the passcode', { link })
+  }
+
+  async function needsPasscode(id: Id, nowMs: number): Promise<boolean> {
+    const link = await catalog.link(id)
+    if (link === undefined || !link.hasPasscode || link.revokedAtMs !== null || link.expiresAtMs <= nowMs) return false
+    return link.maxViews === null || link.viewsCount < link.maxViews
+  }
+
   return {
     async create(target, terms = {}) {
-      const { ttlMs, maxViews, allowDownload } = checkedTerms(terms)
+      const { ttlMs, maxViews, allowDownload, passcode } = checkedTerms(terms)
+      const passcodeHash = passcode === undefined ? null : await passcodes.hash(passcode)
       const nowMs = clock.nowMs()
       const link = {
         id: toHex(random.bytes(16)),
@@ -119,15 +160,15 @@ export function createLinks({ catalog, keyring, clock, random }: LinksOptions): 
       const kid = kidAt(nowMs)
       const key = await keyring.linkKey(target.organisation, kid)
       const token = sealToken({ ...link, link: link.id }, kid, key)
-      await catalog.addLink(link)
-      return { link, token, urlPath: `/s#${token}` }
+      await catalog.addLink({ ...link, passcodeHash })
+      return { link: { ...link, hasPasscode: passcodeHash !== null }, token, urlPath: `/s#${token}` }
     },
 
     revoke: (link) => catalog.revokeLink(link, clock.nowMs()),
 
     list: (recording) => catalog.links(recording),
 
-    async exchange(token) {
+    async exchange(token, passcode) {
       const nowMs = clock.nowMs()
       const claims = await openToken(token, nowMs, keyOf)
       if (claims === undefined) return undefined
@@ -135,8 +176,14 @@ export function createLinks({ catalog, keyring, clock, random }: LinksOptions): 
       const cookieSecret = Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url')
       const expiresAtMs = Math.min(nowMs + SESSION_TTL_MS, claims.expiresAtMs)
       const grantSha256 = sessionHash(grant, cookieSecret)
-      const granted = await catalog.exchange(claims.link, { grantSha256, expiresAtMs }, nowMs)
-      return granted ? { grant, cookieSecret, expiresAtMs, link: claims.link } : undefined
+      const checked = passcode === undefined ? null : await checkedHash(claims.link, passcode, nowMs)
+      const granted = await catalog.exchange(claims.link, { grantSha256, expiresAtMs }, nowMs, checked)
+      if (granted) return { grant, cookieSecret, expiresAtMs, link: claims.link }
+      // told to nobody who has not a token of ours, and for links that are good otherwise only
+      if (passcode === undefined && (await needsPasscode(claims.link, nowMs))) {
+        throw new MosaikError('E_LINK_PASSCODE', 'this link needs a passcode', { link: claims.link })
+      }
+      return undefined
     },
 
     session,
@@ -167,14 +214,18 @@ export function createLinks({ catalog, keyring, clock, random }: LinksOptions): 
   }
 }
 
-function checkedTerms({ ttlMs = DEFAULT_LINK_TTL_MS, maxViews = null, allowDownload = false }: LinkTerms) {
+function checkedTerms({ ttlMs = DEFAULT_LINK_TTL_MS, maxViews = null, allowDownload = false, ...rest }: LinkTerms) {
   if (!Number.isSafeInteger(ttlMs) || ttlMs <= 0 || ttlMs > MAX_LINK_TTL_MS) {
     throw new MosaikError('E_INPUT', `a link lives at least a moment and at most ${MAX_LINK_TTL_MS / 86_400_000} days`)
   }
   if (maxViews !== null && (!Number.isSafeInteger(maxViews) || maxViews < 1 || maxViews > MAX_VIEWS_LIMIT)) {
     throw new MosaikError('E_INPUT', `the number of views is a whole number from 1 to ${MAX_VIEWS_LIMIT}`)
   }
-  return { ttlMs, maxViews, allowDownload }
+  const passcode = rest.passcode === undefined ? undefined : plainPasscode(rest.passcode)
+  if (passcode !== undefined && (passcode.length < PASSCODE_MIN_CHARS || passcode.length > PASSCODE_MAX_CHARS)) {
+    throw new MosaikError('E_INPUT', `a passcode has ${PASSCODE_MIN_CHARS} to ${PASSCODE_MAX_CHARS} characters`)
+  }
+  return { ttlMs, maxViews, allowDownload, passcode }
 }
 
 /** What the catalog knows of a session: neither the path alone nor the cookie alone leads to it. */

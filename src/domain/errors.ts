@@ -58,6 +58,8 @@ export const errorCodes = {
   E_MEDIA_LIMIT: 'never',
   // links and access
   E_LINK_INVALID: 'never',
+  E_LINK_PASSCODE: 'never',
+  E_LINK_LOCKED: 'later',
   E_UNAUTHORIZED: 'never',
   E_FORBIDDEN: 'never',
   // input and configuration

@@ -89,6 +89,8 @@ const table: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   E_MEDIA_TOOL: internal,
   E_MEDIA_LIMIT: unreadable,
   E_LINK_INVALID: [404, 'This link is not valid'],
+  E_LINK_PASSCODE: [403, 'A passcode is needed'],
+  E_LINK_LOCKED: [429, 'Too many wrong passcodes'],
   E_UNAUTHORIZED: [401, 'Who are you?'],
   E_FORBIDDEN: [403, 'Not allowed'],
   E_INPUT: invalid,
@@ -156,8 +158,15 @@ export function problemHandler({
       log.error('http.failed', { ...fields, code: problem.code, status: problem.status })
     }
     if (response.headersSent) response.destroy()
-    else sendProblem(response, problem, error instanceof RateLimited ? error.retryAfterMs : undefined)
+    else sendProblem(response, problem, waitOf(error))
   }
+}
+
+/** How long to wait, where the error knows. */
+function waitOf(error: unknown): number | undefined {
+  if (error instanceof RateLimited) return error.retryAfterMs
+  const waitMs = isMosaikError(error) ? error.fields['waitMs'] : undefined
+  return typeof waitMs === 'number' ? waitMs : undefined
 }
 
 function ofMosaikError(error: MosaikError, audience: Audience): Problem {

@@ -6,19 +6,27 @@ import { roles, type Role } from '../domain/roles.ts'
 import { findVault, type VaultClient } from './client.ts'
 import { check } from './commands/check.ts'
 import { deposit } from './commands/deposit.ts'
-import { createLink, listLinks, revokeLink } from './commands/links.ts'
+import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
 import { addNode, listNodes, probeNode } from './commands/nodes.ts'
 import { parseScheme, setPolicy } from './commands/policy.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
 import { recoveryKey } from './commands/recovery-key.ts'
 import { start } from './commands/start.ts'
-import { readConfig, secretKeyFromEnvironment, type Config } from './config.ts'
+import { linkPasscodeFromEnvironment, readConfig, secretKeyFromEnvironment, type Config } from './config.ts'
 import { Screen, errorWords } from './screen.ts'
 import { makeToken, setUp } from './setup.ts'
 import { startVault } from './start.ts'
 
 /** Exit codes, as docs/OPERATIONS.md lists them. */
 const EXIT = { failed: 1, usage: 2, unauthorized: 3, temporary: 4, verification: 5 } as const
+
+interface LinkFlags {
+  readonly expires?: string
+  readonly maxViews?: number
+  readonly download: boolean
+  readonly passcode: boolean
+  readonly drawPasscode: boolean
+}
 
 interface GlobalOptions {
   readonly data?: string
@@ -123,9 +131,16 @@ program
   .option('--expires <time>', 'for example 7d, 12h (at most 30d)')
   .option('--max-views <number>', 'how often it may be opened', wholeNumber)
   .option('--download', 'allow downloading the original', false)
-  .action((recording: string, options: Parameters<typeof createLink>[3]) =>
-    withVault((client, screen) => createLink(client, screen, recording, options)),
-  )
+  .option('--passcode', 'also ask viewers for a passcode (MOSAIK_LINK_PASSCODE, else asked for here)', false)
+  .option('--draw-passcode', 'the same, with a passcode that is drawn and shown once', false)
+  .action(async (recording: string, options: LinkFlags) => {
+    const passcode = options.drawPasscode
+      ? true
+      : options.passcode
+        ? await askLinkPasscode(linkPasscodeFromEnvironment())
+        : undefined
+    await withVault((client, screen) => createLink(client, screen, recording, { ...options, passcode }))
+  })
 
 program
   .command('links')

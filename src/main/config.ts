@@ -83,6 +83,7 @@ const notSettings: ReadonlySet<string> = new Set([
   'MOSAIK_URL',
   'MOSAIK_TOKEN',
   'MOSAIK_SECRET_KEY',
+  'MOSAIK_LINK_PASSCODE',
   'MOSAIK_RECOVERY_KEY',
   'MOSAIK_VECTORS',
 ])
@@ -133,6 +134,12 @@ export function remoteVault(environment = process.env): { readonly url: string; 
 /** What a child process that we start gets to see of the environment. */
 export function childEnvironment(environment = process.env): NodeJS.ProcessEnv {
   return { PATH: environment['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' }
+}
+
+/** Passcode of a link that is being made. */
+export function linkPasscodeFromEnvironment(environment = process.env): string | undefined {
+  const passcode = environment['MOSAIK_LINK_PASSCODE']
+  return passcode === '' ? undefined : passcode
 }
 
 /** The secret key of an S3 node that is being added. */

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { createArgon2Passcodes } from '../adapters/argon2-passcode.ts'
 import { createBullQueue } from '../adapters/bullmq/queue.ts'
 import { createFfmpegTool } from '../adapters/ffmpeg/tool.ts'
 import {
@@ -216,7 +217,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       spreadCards: (node) => spreadCards(organisations, node),
       nodesChanged: () => upkeep.stateChanged(),
     })
-    const links = createLinks({ catalog: catalog.links, keyring, clock, random })
+    const links = createLinks({
+      ...{ catalog: catalog.links, keyring, clock, random },
+      passcodes: createArgon2Passcodes(random),
+    })
     const check = (): Promise<string[]> =>
       readiness({ catalog: plainCatalog, pool, queue: stages.length > 0 ? queue : undefined })
     if (prometheus && config.metrics !== undefined) {

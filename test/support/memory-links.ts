@@ -1,19 +1,29 @@
 import { toHex, type Id } from '../../src/domain/ids.ts'
 import type { Link } from '../../src/domain/link.ts'
-import type { LinkCatalog, LinkSession } from '../../src/ports/catalog/access.ts'
+import type {
+  LinkCatalog,
+  LinkSession,
+  NewLink,
+  PasscodeAttempt,
+  PasscodeLimit,
+} from '../../src/ports/catalog/access.ts'
 
 /** The link part of the catalog in memory. Each call is one turn of the event loop at least, as with a database. */
 export class MemoryLinks implements LinkCatalog {
   readonly #links = new Map<Id, Link>()
+  readonly #passcodes = new Map<Id, { hash: string; failures: number; failedAtMs: number }>()
   readonly #sessions = new Map<string, LinkSession>()
   /** Names of the methods in the order of their calls. */
   readonly calls: string[] = []
   /** While set, each call rejects with it. */
   failure: Error | undefined
 
-  async addLink(link: Omit<Link, 'viewsCount' | 'revokedAtMs'>): Promise<void> {
+  async addLink({ passcodeHash, ...link }: NewLink): Promise<void> {
     await this.#turn('addLink')
-    this.#links.set(link.id, { ...link, viewsCount: 0, revokedAtMs: null })
+    this.#links.set(link.id, { ...link, viewsCount: 0, revokedAtMs: null, hasPasscode: passcodeHash !== null })
+    if (passcodeHash !== null) {
+      this.#passcodes.set(link.id, { hash: passcodeHash, failures: 0, failedAtMs: Number.NEGATIVE_INFINITY })
+    }
   }
 
   async link(id: Id): Promise<Link | undefined> {
@@ -33,15 +43,27 @@ export class MemoryLinks implements LinkCatalog {
     for (const [key, session] of this.#sessions) if (session.link === id) this.#sessions.delete(key)
   }
 
+  async beginPasscode(id: Id, limit: PasscodeLimit, nowMs: number): Promise<PasscodeAttempt | undefined> {
+    await this.#turn('beginPasscode')
+    const [link, passcode] = [this.#links.get(id), this.#passcodes.get(id)]
+    if (link === undefined || passcode === undefined || !isLive(link, nowMs) || isSpent(link)) return undefined
+    if (nowMs - passcode.failedAtMs >= limit.lockMs) passcode.failures = 0
+    if (passcode.failures >= limit.maxFailures) return { kind: 'locked', untilMs: passcode.failedAtMs + limit.lockMs }
+    Object.assign(passcode, { failures: passcode.failures + 1, failedAtMs: nowMs })
+    return { kind: 'open', passcodeHash: passcode.hash }
+  }
+
   async exchange(
     id: Id,
     session: { readonly grantSha256: Uint8Array; readonly expiresAtMs: number },
     nowMs: number,
+    passcodeHash: string | null = null,
   ): Promise<boolean> {
     await this.#turn('exchange')
-    const link = this.#links.get(id)
-    if (link === undefined || !isLive(link, nowMs)) return false
-    if (link.maxViews !== null && link.viewsCount >= link.maxViews) return false
+    const [link, passcode] = [this.#links.get(id), this.#passcodes.get(id)]
+    if (link === undefined || !isLive(link, nowMs) || isSpent(link)) return false
+    if ((passcode?.hash ?? null) !== passcodeHash) return false
+    if (passcode !== undefined && passcode.failures > 0) passcode.failures -= 1
     this.#links.set(id, { ...link, viewsCount: link.viewsCount + 1 })
     this.#sessions.set(toHex(session.grantSha256), { ...session, link: id })
     return true
@@ -82,6 +104,10 @@ export class MemoryLinks implements LinkCatalog {
     await Promise.resolve()
     if (this.failure !== undefined) throw this.failure
   }
+}
+
+function isSpent({ maxViews, viewsCount }: Link): boolean {
+  return maxViews !== null && viewsCount >= maxViews
 }
 
 function isLive(link: Link, nowMs: number): boolean {

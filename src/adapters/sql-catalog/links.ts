@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { sql, type RawBuilder, type SqlBool } from 'kysely'
 import type { Link } from '../../domain/link.ts'
 import type { LinkCatalog } from '../../ports/catalog/access.ts'
 import type { Database } from './database.ts'
@@ -21,6 +21,7 @@ export function linkCatalog(database: Database): LinkCatalog {
             views_count: 0,
             max_views: link.maxViews,
             allow_download: link.allowDownload ? 1 : 0,
+            passcode_hash: link.passcodeHash,
           })
           .execute(),
       )
@@ -58,15 +59,44 @@ export function linkCatalog(database: Database): LinkCatalog {
       })
     },
 
-    async exchange(link, session, nowMs) {
+    async beginPasscode(link, { maxFailures, lockMs }, nowMs) {
+      const forgotten = sql<SqlBool>`(passcode_failed_at_ms is null or passcode_failed_at_ms <= ${nowMs - lockMs})`
+      return await database.transaction('check a passcode', async (trx) => {
+        const counted = await trx
+          .updateTable('links')
+          .set({
+            passcode_failures: sql<number>`case when ${forgotten} then 1 else passcode_failures + 1 end`,
+            passcode_failed_at_ms: nowMs,
+          })
+          .where('id', '=', link)
+          .where('passcode_hash', 'is not', null)
+          .where(isLive(nowMs))
+          .where((eb) => eb.or([forgotten, eb('passcode_failures', '<', maxFailures)]))
+          .returning('passcode_hash')
+          .executeTakeFirst()
+        if (counted) return { kind: 'open', passcodeHash: counted.passcode_hash ?? '' }
+        const locked = await trx
+          .selectFrom('links')
+          .select('passcode_failed_at_ms')
+          .where('id', '=', link)
+          .where('passcode_hash', 'is not', null)
+          .where(isLive(nowMs))
+          .executeTakeFirst()
+        return locked && { kind: 'locked', untilMs: (locked.passcode_failed_at_ms ?? nowMs) + lockMs }
+      })
+    },
+
+    async exchange(link, session, nowMs, passcodeHash = null) {
       return await database.transaction('open a link', async (trx) => {
         const counted = await trx
           .updateTable('links')
-          .set((eb) => ({ views_count: eb('views_count', '+', 1) }))
+          .set((eb) => ({
+            views_count: eb('views_count', '+', 1),
+            passcode_failures: sql<number>`case when passcode_failures > 0 then passcode_failures - 1 else 0 end`,
+          }))
           .where('id', '=', link)
-          .where('revoked_at_ms', 'is', null)
-          .where('expires_at_ms', '>', nowMs)
-          .where((eb) => eb.or([eb('max_views', 'is', null), eb('views_count', '<', eb.ref('max_views'))]))
+          .where('passcode_hash', passcodeHash === null ? 'is' : '=', passcodeHash)
+          .where(isLive(nowMs))
           .returning('expires_at_ms')
           .executeTakeFirst()
         if (!counted) return false
@@ -133,6 +163,11 @@ export function linkCatalog(database: Database): LinkCatalog {
   }
 }
 
+/** Not revoked, not expired, not spent. */
+function isLive(nowMs: number): RawBuilder<SqlBool> {
+  return sql<SqlBool>`(revoked_at_ms is null and expires_at_ms > ${nowMs} and (max_views is null or views_count < max_views))`
+}
+
 function toLink(row: Row<'links'>): Link {
   return {
     id: row.id,
@@ -144,5 +179,6 @@ function toLink(row: Row<'links'>): Link {
     viewsCount: row.views_count,
     maxViews: row.max_views,
     allowDownload: row.allow_download === 1,
+    hasPasscode: row.passcode_hash !== null,
   }
 }

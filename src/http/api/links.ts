@@ -1,10 +1,12 @@
 import { Router } from 'express'
+import { drawPasscode } from '../../access/passcode.ts'
 import type { Links } from '../../access/links.ts'
 import { parseDuration } from '../../domain/duration.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Link } from '../../domain/link.ts'
 import type { Catalog } from '../../ports/catalog.ts'
+import type { Random } from '../../ports/system.ts'
 import { sendJson } from '../headers.ts'
 import { allow, callerOf } from './authenticate.ts'
 import { linkRequest } from './links-schema.ts'
@@ -16,6 +18,7 @@ import { recordingOf } from './recordings.ts'
 export interface LinkRoutesOptions {
   readonly catalog: Pick<Catalog, 'recordings' | 'links'>
   readonly links: Links
+  readonly random: Random
   /** Where viewers reach the vault; goes in front of `/s#…`. */
   readonly publicUrl: string
   /** Told after a revocation, so that the organisation's state document follows. */
@@ -23,12 +26,12 @@ export interface LinkRoutesOptions {
 }
 
 /** `/recordings/:id/links` and `/links/:id`: made, listed, revoked by hosts. */
-export function linkRoutes({ catalog, links, publicUrl, linksChanged }: LinkRoutesOptions): Router {
+export function linkRoutes({ catalog, links, random, publicUrl, linksChanged }: LinkRoutesOptions): Router {
   const router = Router({ caseSensitive: true })
   const prefix = publicUrl.replace(/\/+$/, '')
 
   router.post('/recordings/:id/links', allow('host'), async (request, response) => {
-    const { expiresIn, maxViews, allowDownload } = parsed(linkRequest, request.body, 'the body')
+    const { expiresIn, maxViews, allowDownload, ...asked } = parsed(linkRequest, request.body, 'the body')
     const { id: recording, organisation, state } = await recordingOf(request, catalog)
     if (state === 'failed') {
       throw new MosaikError(
@@ -37,8 +40,15 @@ export function linkRoutes({ catalog, links, publicUrl, linksChanged }: LinkRout
       )
     }
     const ttlMs = typeof expiresIn === 'string' ? parseDuration(expiresIn, 'expiresIn') : expiresIn
-    const { link, urlPath } = await links.create({ organisation, recording }, { ttlMs, maxViews, allowDownload })
-    sendJson(response, 201, { id: link.id, url: `${prefix}${urlPath}`, expiresAt: isoTime(link.expiresAtMs) })
+    const passcode = asked.passcode === true ? drawPasscode(random) : asked.passcode
+    const terms = { ttlMs, maxViews, allowDownload, passcode }
+    const { link, urlPath } = await links.create({ organisation, recording }, terms)
+    sendJson(response, 201, {
+      id: link.id,
+      url: `${prefix}${urlPath}`,
+      expiresAt: isoTime(link.expiresAtMs),
+      ...(asked.passcode === true ? { passcode } : {}),
+    })
   })
 
   router.get('/recordings/:id/links', allow('host'), async (request, response) => {
@@ -72,5 +82,6 @@ function linkItemOf(link: Link) {
     viewsCount: link.viewsCount,
     maxViews: link.maxViews,
     allowDownload: link.allowDownload,
+    hasPasscode: link.hasPasscode,
   }
 }

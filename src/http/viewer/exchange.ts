@@ -1,17 +1,24 @@
 import type { Request, RequestHandler } from 'express'
 import { z } from 'zod'
-import type { Links } from '../../access/links.ts'
-import { MosaikError } from '../../domain/errors.ts'
+import type { Links, ViewerSession } from '../../access/links.ts'
+import { MosaikError, isMosaikError } from '../../domain/errors.ts'
+import { PASSCODE_MAX_CHARS } from '../../domain/link.ts'
 import type { Clock, Log } from '../../ports/system.ts'
 import { sendJson } from '../headers.ts'
 import { RateLimited } from '../problem.ts'
 import { sessionCookie } from './session-cookie.ts'
 import { SlidingWindow, type RateLimit } from './rate-limit.ts'
 
-/** Largest body of an exchange; a token has about 130 characters. */
-export const EXCHANGE_MAX_BYTES = 1024
+/** Largest body of an exchange; a token has about 130 characters, a passcode may have letters of four bytes. */
+export const EXCHANGE_MAX_BYTES = 4096
 
-const bodySchema = z.strictObject({ token: z.string().max(EXCHANGE_MAX_BYTES) })
+const bodySchema = z.strictObject({
+  token: z.string().max(EXCHANGE_MAX_BYTES),
+  passcode: z
+    .string()
+    .max(4 * PASSCODE_MAX_CHARS)
+    .optional(),
+})
 
 /** What the exchange needs. */
 export interface ExchangeOptions {
@@ -41,10 +48,25 @@ export function admitExchange({ clock, publicUrl, rateLimit, log }: ExchangeOpti
 export function exchangeToken({ links, log, publicUrl }: ExchangeOptions): RequestHandler {
   const basePath = publicUrl.pathname.replace(/\/+$/, '')
   const secure = publicUrl.protocol === 'https:'
+
+  async function exchanged(token: string, passcode: string | undefined): Promise<ViewerSession | undefined> {
+    try {
+      return await links.exchange(token, passcode)
+    } catch (error) {
+      if (isMosaikError(error, 'E_LINK_PASSCODE', 'E_LINK_LOCKED') && passcode !== undefined)
+        log.warn('view.passcode', { ...error.fields, code: error.code })
+      throw error
+    }
+  }
+
   return async (request, response) => {
     const body = bodySchema.safeParse(request.body)
-    if (!body.success) throw new MosaikError('E_INPUT', 'the body is {"token": "…"} as application/json')
-    const session = await links.exchange(body.data.token)
+    if (!body.success)
+      throw new MosaikError(
+        'E_INPUT',
+        'the body is {"token": "…", "passcode": "…"} as application/json; without a passcode where the link has none',
+      )
+    const session = await exchanged(body.data.token, body.data.passcode)
     if (session === undefined) {
       log.info('view.refused')
       throw new MosaikError('E_LINK_INVALID', 'this link is not valid')

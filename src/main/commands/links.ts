@@ -1,8 +1,15 @@
 import { z } from 'zod'
 import type { VaultClient } from '../client.ts'
+import { MosaikError } from '../../domain/errors.ts'
 import { table, type Screen } from '../screen.ts'
+import { askHidden } from '../terminal.ts'
 
-const createdLink = z.object({ id: z.string(), url: z.string(), expiresAt: z.string() })
+const createdLink = z.object({
+  id: z.string(),
+  url: z.string(),
+  expiresAt: z.string(),
+  passcode: z.string().optional(),
+})
 const linkList = z.object({
   links: z.array(
     z.object({
@@ -12,6 +19,7 @@ const linkList = z.object({
       viewsCount: z.number(),
       maxViews: z.number().nullable(),
       allowDownload: z.boolean(),
+      hasPasscode: z.boolean(),
     }),
   ),
 })
@@ -20,6 +28,29 @@ export interface LinkOptions {
   readonly expires?: string | undefined
   readonly maxViews?: number | undefined
   readonly download: boolean
+  /** A text, or true: the vault draws one. */
+  readonly passcode?: string | true | undefined
+}
+
+/**
+ * The passcode of a new link: from the environment, else from the terminal, asked for twice. Never from the command line, where
+ * everybody on the machine sees it.
+ *
+ * @throws E_INPUT without a terminal, or when the two differ
+ */
+export async function askLinkPasscode(given: string | undefined): Promise<string> {
+  if (given !== undefined) return given
+  const typed = await askHidden('Passcode of the link (6 characters or more): ')
+  if (typed === undefined) {
+    throw new MosaikError(
+      'E_INPUT',
+      'there is no terminal to ask for the passcode on; set MOSAIK_LINK_PASSCODE, or let one be drawn with --draw-passcode',
+    )
+  }
+  if ((await askHidden('Once more: ')) !== typed) {
+    throw new MosaikError('E_INPUT', 'the two passcodes differ; no link was made')
+  }
+  return typed
 }
 
 /** Makes a signed link; its URL is shown once and kept nowhere. */
@@ -32,6 +63,7 @@ export async function requestLink(
     ...(options.expires === undefined ? {} : { expiresIn: options.expires }),
     ...(options.maxViews === undefined ? {} : { maxViews: options.maxViews }),
     allowDownload: options.download,
+    ...(options.passcode === undefined ? {} : { passcode: options.passcode }),
   }
   return createdLink.parse(await client.post('host', `/recordings/${encodeURIComponent(recording)}/links`, body))
 }
@@ -44,7 +76,14 @@ export async function createLink(
   options: LinkOptions,
 ): Promise<void> {
   const link = await requestLink(client, recording, options)
-  screen.result(`${link.url}\nlink ${link.id}, until ${link.expiresAt}; \`mosaik revoke ${link.id}\` ends it`, link)
+  const passcode =
+    link.passcode === undefined
+      ? ''
+      : `\npasscode ${link.passcode} (shown this once; send it another way than the link)`
+  screen.result(
+    `${link.url}${passcode}\nlink ${link.id}, until ${link.expiresAt}; \`mosaik revoke ${link.id}\` ends it`,
+    link,
+  )
 }
 
 /** `mosaik links RECORDING` */
@@ -55,8 +94,11 @@ export async function listLinks(client: VaultClient, screen: Screen, recording: 
     link.revokedAt === null ? `until ${link.expiresAt}` : `revoked ${link.revokedAt}`,
     link.maxViews === null ? String(link.viewsCount) : `${link.viewsCount} of ${link.maxViews}`,
     link.allowDownload ? 'play, download' : 'play',
+    link.hasPasscode ? 'yes' : 'no',
   ])
-  screen.result(links.length === 0 ? 'no links' : table(['link', 'valid', 'views', 'allows'], rows), { links })
+  screen.result(links.length === 0 ? 'no links' : table(['link', 'valid', 'views', 'allows', 'passcode'], rows), {
+    links,
+  })
 }
 
 /** `mosaik revoke LINK` */

@@ -59,20 +59,45 @@ export interface LinkSession {
   readonly expiresAtMs: number
 }
 
+/** A link to be kept; the passcode as PasscodeHasher gave it. */
+export interface NewLink extends Omit<Link, 'viewsCount' | 'revokedAtMs' | 'hasPasscode'> {
+  readonly passcodeHash: string | null
+}
+
+/** How many wrong passcodes a link bears, and how long it is closed then. */
+export interface PasscodeLimit {
+  readonly maxFailures: number
+  /** Failures are forgotten after as long, too. */
+  readonly lockMs: number
+}
+
+/** What there is to check a passcode against; or until when nothing is checked. */
+export type PasscodeAttempt =
+  { readonly kind: 'open'; readonly passcodeHash: string } | { readonly kind: 'locked'; readonly untilMs: number }
+
 export interface LinkCatalog {
-  addLink(link: Omit<Link, 'viewsCount' | 'revokedAtMs'>): Promise<void>
+  addLink(link: NewLink): Promise<void>
   link(id: Id): Promise<Link | undefined>
   links(recording: Id): Promise<Link[]>
   /** Revokes, and ends all sessions. Idempotent. */
   revokeLink(id: Id, atMs: number): Promise<void>
   /**
-   * One view: atomically, if the link exists, is not revoked, not expired and has views left, counts the view and adds the session.
-   * False otherwise; which of them it was is not told.
+   * Begins to check a passcode: atomically counts the attempt as a failure before anybody knows whether it is one, so that of many
+   * at once no more than the limit are checked; `exchange` takes it back. `undefined` when the link is unknown, expired, revoked
+   * or spent, or has no passcode: not told which.
+   */
+  beginPasscode(link: Id, limit: PasscodeLimit, nowMs: number): Promise<PasscodeAttempt | undefined>
+  /**
+   * One view: atomically, if the link exists, is not revoked, not expired and has views left, counts the view, adds the session, and
+   * takes back the failure that `beginPasscode` counted. False otherwise; which of them it was is not told.
+   *
+   * @param passcodeHash what the passcode was checked against; a link with another one, or without one, is not opened.
    */
   exchange(
     link: Id,
     session: { readonly grantSha256: Uint8Array; readonly expiresAtMs: number },
     nowMs: number,
+    passcodeHash?: string | null,
   ): Promise<boolean>
   /** The live session with its live link, or `undefined` (unknown, expired, revoked: not told). */
   session(

@@ -103,7 +103,10 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
   })
 
   describe('links', () => {
-    const linkTo = async (change: Partial<Link> = {}): Promise<{ link: Link; organisation: Id }> => {
+    const linkTo = async (
+      change: Partial<Link> = {},
+      passcodeHash: string | null = null,
+    ): Promise<{ link: Link; organisation: Id }> => {
       const { catalog } = underTest()
       const { recording, organisation } = await storing(catalog)
       const link = {
@@ -116,8 +119,9 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
         allowDownload: true,
         ...change,
       }
-      await catalog.links.addLink(link)
-      return { link: { ...link, viewsCount: 0, revokedAtMs: null }, organisation }
+      await catalog.links.addLink({ ...link, passcodeHash })
+      const hasPasscode = passcodeHash !== null
+      return { link: { ...link, viewsCount: 0, revokedAtMs: null, hasPasscode }, organisation }
     }
     const grant = (expiresAtMs = day + 5000): { grantSha256: Uint8Array; expiresAtMs: number } => ({
       grantSha256: someBytes(),
@@ -218,6 +222,70 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
       await catalog.links.exchange(link.id, long, day)
       expect((await catalog.links.session(long.grantSha256, day))?.expiresAtMs).toBe(day + 10_000)
       await catalog.links.prolongSession(someBytes(), day)
+    })
+
+    describe('a passcode', () => {
+      const limit = { maxFailures: 5, lockMs: 1000 }
+
+      test('opens the link only with the hash it was checked against', async () => {
+        const { catalog } = underTest()
+        const { link } = await linkTo({}, 'hash')
+        expect((await catalog.links.link(link.id))?.hasPasscode).toBe(true)
+        expect(await catalog.links.exchange(link.id, grant(), day)).toBe(false)
+        expect(await catalog.links.exchange(link.id, grant(), day, 'other')).toBe(false)
+        expect((await catalog.links.link(link.id))?.viewsCount).toBe(0)
+        expect(await catalog.links.exchange(link.id, grant(), day, 'hash')).toBe(true)
+        const { link: open } = await linkTo()
+        expect(await catalog.links.exchange(open.id, grant(), day, 'hash')).toBe(false)
+        expect(await catalog.links.beginPasscode(open.id, limit, day)).toBeUndefined()
+      })
+
+      test('is not asked of links that are unknown, expired, revoked or spent', async () => {
+        const { catalog } = underTest()
+        expect(await catalog.links.beginPasscode(newId(), limit, day)).toBeUndefined()
+        const { link } = await linkTo({ maxViews: 1 }, 'hash')
+        expect(await catalog.links.beginPasscode(link.id, limit, link.expiresAtMs)).toBeUndefined()
+        await catalog.links.exchange(link.id, grant(), day, 'hash')
+        expect(await catalog.links.beginPasscode(link.id, limit, day)).toBeUndefined()
+        const { link: revoked } = await linkTo({}, 'hash')
+        await catalog.links.revokeLink(revoked.id, day)
+        expect(await catalog.links.beginPasscode(revoked.id, limit, day)).toBeUndefined()
+      })
+
+      test('is checked five times of fifty at once, by several processes, then not until the time has passed', async () => {
+        const { catalog, another } = underTest()
+        const other = await another()
+        const { link } = await linkTo({}, 'hash')
+        const attempts = await Promise.all(
+          Array.from({ length: 50 }, (_, i) =>
+            (i % 2 === 0 ? catalog : other).links.beginPasscode(link.id, limit, day),
+          ),
+        )
+        expect(attempts.filter((attempt) => attempt?.kind === 'open')).toHaveLength(5)
+        expect(attempts).toContainEqual({ kind: 'locked', untilMs: day + 1000 })
+        expect(await other.links.beginPasscode(link.id, limit, day + 999)).toEqual({
+          kind: 'locked',
+          untilMs: day + 1000,
+        })
+        expect(await other.links.beginPasscode(link.id, limit, day + 1000)).toEqual({
+          kind: 'open',
+          passcodeHash: 'hash',
+        })
+      })
+
+      test('that is right takes its own attempt back, and no other', async () => {
+        const { catalog } = underTest()
+        const { link } = await linkTo({}, 'hash')
+        for (let i = 0; i < 20; i++) {
+          expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('open')
+          expect(await catalog.links.exchange(link.id, grant(), day, 'hash')).toBe(true)
+        }
+        for (let i = 0; i < 4; i++) await catalog.links.beginPasscode(link.id, limit, day)
+        await catalog.links.beginPasscode(link.id, limit, day)
+        await catalog.links.exchange(link.id, grant(), day, 'hash')
+        expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('open')
+        expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('locked')
+      })
     })
 
     test('expired sessions can be dropped; live ones stay', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
+import { createArgon2Passcodes } from '../../../src/adapters/argon2-passcode.ts'
 import { createLinks, type LinkTerms, type Links } from '../../../src/access/links.ts'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type { Manifest } from '../../../src/domain/recording.ts'
@@ -60,7 +61,8 @@ export async function startViewerServer(
   }
   const vault = new MemoryVault()
   const catalog = new MemoryLinks()
-  const links = createLinks({ catalog, keyring, clock, random })
+  const passcodes = createArgon2Passcodes(random, { memoryKib: 1024, passes: 1 })
+  const links = createLinks({ catalog, keyring, passcodes, clock, random })
 
   const app = express()
   app.use((request, _response, next) => {

@@ -143,6 +143,38 @@ describe('the exchange', () => {
     expect(answers[0]).toContain('application/problem+json')
   })
 
+  it('asks for the passcode after a good token only, and locks after five wrong ones', async () => {
+    const passcode = 'Äpfel im Garten'
+    const post = (token: string, given?: string) =>
+      fetch(`${server.origin}/s/exchange`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ token, passcode: given }),
+      })
+    const { token, id } = await server.link(manifest, { passcode })
+    const needed = await post(token)
+    expect([needed.status, needed.headers.get('set-cookie')]).toEqual([403, null])
+    expect(await needed.json()).toMatchObject({ code: 'E_LINK_PASSCODE', detail: 'Not allowed.' })
+    expect((await post(token, passcode)).status).toBe(200)
+    for (let i = 0; i < 5; i++) expect((await post(token, `wrong ${i}`)).status).toBe(403)
+    const locked = await post(token, passcode)
+    expect(locked.status).toBe(429)
+    expect(await locked.json()).toMatchObject({ code: 'E_LINK_LOCKED' })
+    expect(Number(locked.headers.get('retry-after'))).toBeGreaterThan(890)
+    expect((await server.catalog.link(id))?.viewsCount).toBe(1)
+
+    // a link that is gone answers as if it had never had one
+    await server.links.revoke(id)
+    const plain = await server.link(manifest)
+    await server.links.revoke(plain.id)
+    const answers = await Promise.all([post(token), post(token, passcode), post(plain.token)])
+    const bodies = await Promise.all(answers.map((answer) => answer.text()))
+    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404])
+    expect(new Set(bodies).size).toBe(1)
+    expect(server.logLines.join('\n')).not.toMatch(/wrong \d|pfel/)
+    expect(server.logLines.join('\n')).toContain(`"event":"view.passcode","link":"${id}","code":"E_LINK_PASSCODE"`)
+  })
+
   it('counts views atomically', async () => {
     const { token, id } = await server.link(manifest, { maxViews: 2 })
     const statuses = await Promise.all(Array.from({ length: 9 }, async () => (await exchange(token)).status))
@@ -164,7 +196,7 @@ describe('the exchange', () => {
     ['a form', 'application/x-www-form-urlencoded', 'token=x', 400],
     ['another field', 'application/json', '{"token":"x","y":1}', 400],
     ['a number', 'application/json', '{"token":1}', 400],
-    ['too much', 'application/json', JSON.stringify({ token: 'x'.repeat(5000) }), 413],
+    ['too much', 'application/json', JSON.stringify({ token: 'x'.repeat(9000) }), 413],
   ])('refuses %s', async (_what, contentType, body, status) => {
     const headers = { 'content-type': contentType }
     const response = await fetch(`${server.origin}/s/exchange`, { method: 'POST', headers, body })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { GUARD_INTERVAL_MS, SESSION_TTL_MS } from '../../../src/access/links.ts'
+import { GUARD_INTERVAL_MS, PASSCODE_LIMIT, SESSION_TTL_MS } from '../../../src/access/links.ts'
 import { sealToken } from '../../../src/access/link-token.ts'
 import { isMosaikError } from '../../../src/domain/errors.ts'
 import { DEFAULT_LINK_TTL_MS, MAX_LINK_TTL_MS } from '../../../src/domain/link.ts'
@@ -14,7 +14,7 @@ describe('making a link', () => {
     expect(link).toMatchObject({ organisation, recording, maxViews: null, allowDownload: false })
     expect(link.expiresAtMs - link.createdAtMs).toBe(DEFAULT_LINK_TTL_MS)
     expect(urlPath).toBe(`/s#${token}`)
-    expect(await links.list(recording)).toEqual([{ ...link, viewsCount: 0, revokedAtMs: null }])
+    expect(await links.list(recording)).toEqual([{ ...link, viewsCount: 0, revokedAtMs: null, hasPasscode: false }])
   })
 
   it.each([
@@ -26,6 +26,9 @@ describe('making a link', () => {
     { maxViews: 0 },
     { maxViews: 1.5 },
     { maxViews: 1e9 },
+    { passcode: '12345' },
+    { passcode: '   12345   ' },
+    { passcode: 'x'.repeat(129) },
   ])('refuses %o', async (terms) => {
     const { links, target, catalog } = stage()
     await expect(links.create(target, terms)).rejects.toMatchObject({ code: 'E_INPUT' })
@@ -83,6 +86,71 @@ describe('exchanging', () => {
     const { token } = await links.create(target)
     keyring.linkKey = () => Promise.reject(new Error('locked'))
     await expect(links.exchange(token)).rejects.toThrow('locked')
+  })
+})
+
+describe('a passcode', () => {
+  const passcode = 'Äpfel im Garten'
+
+  it('is asked for after a good token only, and opens the link with it', async () => {
+    const { links, target, catalog } = stage()
+    const { link, token } = await links.create(target, { passcode })
+    expect(link.hasPasscode).toBe(true)
+    await expect(links.exchange(token)).rejects.toMatchObject({ code: 'E_LINK_PASSCODE' })
+    await expect(links.exchange(token, 'wrong one')).rejects.toMatchObject({ code: 'E_LINK_PASSCODE' })
+    expect((await catalog.link(link.id))?.viewsCount).toBe(0)
+    // composed in another way, and copied with blanks
+    const session = await links.exchange(token, ` ${passcode.normalize('NFD')}\n`)
+    expect(await links.session(session!.grant, session!.cookieSecret)).toMatchObject({ id: link.id, viewsCount: 1 })
+  })
+
+  it('is not mentioned for links that are unknown, expired, revoked or spent, and nothing is checked for them', async () => {
+    const { links, target, clock, passcodes } = stage()
+    const spent = await links.create(target, { passcode, maxViews: 1 })
+    expect(await links.exchange(spent.token, passcode)).toBeDefined()
+    passcodes.checks = 0
+    const revoked = await links.create(target, { passcode })
+    await links.revoke(revoked.link.id)
+    const expired = await links.create(target, { passcode, ttlMs: MINUTE_MS })
+    await clock.move(MINUTE_MS)
+    const forged = revoked.token.slice(0, -5) + 'AAAAA'
+    for (const token of [spent.token, revoked.token, expired.token, forged, 'junk']) {
+      for (const given of [undefined, passcode, 'wrong one']) expect(await links.exchange(token, given)).toBeUndefined()
+    }
+    expect(passcodes.checks).toBe(0)
+  })
+
+  it('that is wrong five times closes the link for a quarter of an hour, to the right one too', async () => {
+    const { links, target, clock, passcodes } = stage()
+    const { token } = await links.create(target, { passcode })
+    const refusals = await Promise.allSettled(Array.from({ length: 50 }, () => links.exchange(token, 'wrong one')))
+    const codes = refusals.map((refusal) => (refusal.status === 'rejected' ? String(refusal.reason.code) : 'open'))
+    expect(codes.filter((code) => code === 'E_LINK_PASSCODE')).toHaveLength(PASSCODE_LIMIT.maxFailures)
+    expect(codes.filter((code) => code === 'E_LINK_LOCKED')).toHaveLength(45)
+    expect(passcodes.checks).toBe(5)
+    await clock.move(PASSCODE_LIMIT.lockMs - 1)
+    const locked = links.exchange(token, passcode)
+    await expect(locked).rejects.toMatchObject({ code: 'E_LINK_LOCKED', fields: { waitMs: 1 } })
+    expect(passcodes.checks).toBe(5)
+    await clock.move(1)
+    expect(await links.exchange(token, passcode)).toBeDefined()
+  })
+
+  it('that is right does not use up attempts, nor give back those of others', async () => {
+    const { links, target } = stage()
+    const { token } = await links.create(target, { passcode })
+    for (let i = 0; i < 10; i++) expect(await links.exchange(token, passcode)).toBeDefined()
+    for (let i = 0; i < 4; i++) await expect(links.exchange(token, 'wrong one')).rejects.toThrow('not the passcode')
+    expect(await links.exchange(token, passcode)).toBeDefined()
+    await expect(links.exchange(token, 'wrong one')).rejects.toThrow('not the passcode')
+    await expect(links.exchange(token, passcode)).rejects.toMatchObject({ code: 'E_LINK_LOCKED' })
+  })
+
+  it('is no secret of its own where the link has none', async () => {
+    const { links, target, passcodes } = stage()
+    const { token } = await links.create(target)
+    expect(await links.exchange(token, 'whatever')).toBeDefined()
+    expect(passcodes.checks).toBe(0)
   })
 })
 

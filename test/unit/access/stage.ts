@@ -54,6 +54,16 @@ export function stage() {
       return Promise.resolve(new TextEncoder().encode(kid.padEnd(32, '.')))
     },
   }
-  const links = createLinks({ catalog, keyring, clock, random })
-  return { catalog, clock, keyring, links, target: { organisation, recording } }
+  const passcodes = {
+    /** How often a passcode was compared. */
+    checks: 0,
+    hash: (passcode: string) => Promise.resolve(`hash of ${passcode}`),
+    async verify(passcode: string, hash: string) {
+      passcodes.checks += 1
+      await new Promise((resolve) => setImmediate(resolve))
+      return hash === `hash of ${passcode}`
+    },
+  }
+  const links = createLinks({ catalog, keyring, passcodes, clock, random })
+  return { catalog, clock, keyring, passcodes, links, target: { organisation, recording } }
 }

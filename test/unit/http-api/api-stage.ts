@@ -149,6 +149,10 @@ export async function apiStage(
   const links = createLinks({
     catalog: catalog.links,
     keyring: { linkKey: () => Promise.resolve(new Uint8Array(32).fill(7)) },
+    passcodes: {
+      hash: (passcode) => Promise.resolve(`hash of ${passcode}`),
+      verify: (passcode, hash) => Promise.resolve(hash === `hash of ${passcode}`),
+    },
     clock,
     random,
   })
