@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, renameSync, rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TestVault } from '../../test/support/test-vault.ts'
+import { MORE, gigabytes, interleave, type Measurement, type Options, type Row } from './row.ts'
+import { makeFile, need, run, secondsOf, warmMemory } from './tools.ts'
+import { openBenchVault, original, sizeOf, store } from './vault.ts'
+
+const MIB = 1024 * 1024
+
+interface Peer {
+  readonly name: string
+  readonly program: string
+  readonly debianPackage: string
+  readonly goal: number
+  /** Bytes that it is given; the slow ones get fewer. */
+  readonly sizeShare: number
+  /** Makes what the timed part needs; gives the timed part. */
+  prepare(folder: string, path: string): Promise<{ program: string; args: string[]; environment?: Record<string, string> }>
+}
+
+const peers: Peer[] = [
+  {
+    ...{ name: 'age', program: 'age', debianPackage: 'age', goal: 1, sizeShare: 1 },
+    async prepare(folder, path) {
+      const recipient = (await run('sh', ['-c', 'age-keygen 2>/dev/null | age-keygen -y'])).trim()
+      return { program: 'age', args: ['-r', recipient, '-o', join(folder, 'age'), path] }
+    },
+  },
+  {
+    ...{ name: 'restic', program: 'restic', debianPackage: 'restic', goal: 4, sizeShare: 1 },
+    async prepare(folder, path) {
+      const environment = { RESTIC_PASSWORD: 'bench', RESTIC_CACHE_DIR: join(folder, 'cache') }
+      await run('restic', ['-q', '-r', join(folder, 'restic'), 'init'], environment)
+      return { program: 'restic', args: ['-q', '-r', join(folder, 'restic'), 'backup', path], environment }
+    },
+  },
+  {
+    ...{ name: 'rclone', program: 'rclone', debianPackage: 'rclone', goal: 4, sizeShare: 1 },
+    async prepare(folder, path) {
+      const secret = (await run('rclone', ['obscure', 'a password of benchmarks'])).trim()
+      const remote = `:crypt,remote="${join(folder, 'rclone')}",password="${secret}":copy`
+      return { program: 'rclone', args: ['-q', 'copyto', path, remote], environment: { RCLONE_CONFIG: '/dev/null' } }
+    },
+  },
+  {
+    ...{ name: 'gfsplit', program: 'gfsplit', debianPackage: 'libgfshare-bin', goal: 8, sizeShare: 1 / 8 },
+    prepare: (folder, path) =>
+      Promise.resolve({ program: 'gfsplit', args: ['-n', '3', '-m', '5', path, join(folder, 'share')] }),
+  },
+]
+
+async function readToFile(vault: TestVault, recording: string, path: string): Promise<void> {
+  const file = await open(path, 'w')
+  for await (const chunk of original(vault, recording)) await file.writev([chunk])
+  await file.close()
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array)
+  return hash.digest('hex')
+}
+
+function sizeBytes({ isFull }: Options): number {
+  return (isFull ? 1024 : 256) * MIB
+}
+
+/** From a file on tmpfs to five directory nodes on tmpfs through the whole store stage, with all cores. */
+export const fileMeasurements: Measurement[] = [
+  ...peers.map((peer): Measurement => {
+    const name = `store.files.vs-${peer.name}`
+    return {
+      names: [name],
+      unit: MORE,
+      async run(options): Promise<Row[]> {
+        await need(peer.program, peer.debianPackage)
+        const size = sizeBytes(options)
+        const path = makeFile(join(options.folder, 'in.bin'), size)
+        const peerPath = makeFile(join(options.folder, 'peer.bin'), size * peer.sizeShare)
+        const place = join(options.folder, 'peer')
+        const vault = await openBenchVault(options.folder)
+        let turn = 0
+        const [a, b] = await interleave(
+          options.repetitions,
+          [
+            async () => {
+              const began = performance.now()
+              await store(vault, path)
+              const seconds = (performance.now() - began) / 1000
+              for (const folder of vault.nodeFolders) rmSync(join(folder, 'f'), { recursive: true, force: true })
+              return size / seconds / 1e9
+            },
+            async () => {
+              const folder = join(place, String(turn++))
+              warmMemory(folder, 0)
+              const { program, args, environment } = await peer.prepare(folder, peerPath)
+              const seconds = await secondsOf(program, args, environment)
+              rmSync(folder, { recursive: true, force: true })
+              return (size * peer.sizeShare) / seconds / 1e9
+            },
+          ],
+          () => warmMemory(options.folder, 2.6 * size),
+        )
+        await vault.close()
+        const detail = `${gigabytes(a!)} : ${gigabytes(b!)}`
+        return [{ name, value: a! / b!, unit: MORE, goal: peer.goal, peer: `${peer.program}, file to file`, detail }]
+      },
+    }
+  }),
+  {
+    names: ['read.files.vs-age'],
+    unit: MORE,
+    async run(options): Promise<Row[]> {
+      await need('age', 'age')
+      const size = sizeBytes(options)
+      const path = makeFile(join(options.folder, 'in.bin'), size)
+      const [key, sealed, out] = ['key', 'sealed', 'out'].map((name) => join(options.folder, name)) as [string, string, string]
+      await run('age-keygen', ['-o', key])
+      const recipient = (await run('age-keygen', ['-y', key])).trim()
+      await run('age', ['-r', recipient, '-o', sealed, path])
+      const vault = await openBenchVault(options.folder)
+      const recording = await store(vault, path)
+      for (const folder of vault.nodeFolders.slice(0, 2)) renameSync(folder, `${folder}.gone`)
+      const [a, b] = await interleave(
+        options.repetitions,
+        [
+          async () => {
+            const began = performance.now()
+            await readToFile(vault, recording, out)
+            return size / (performance.now() - began) / 1e6
+          },
+          async () => size / (await secondsOf('age', ['-d', '-i', key, '-o', out, sealed])) / 1e9,
+        ],
+        () => {
+          rmSync(out, { force: true })
+          warmMemory(options.folder, size)
+        },
+      )
+      await readToFile(vault, recording, out)
+      if (sizeOf(out) !== size || (await sha256(out)) !== (await sha256(path))) throw new Error('what was read is not what was stored')
+      await vault.close()
+      const detail = `${gigabytes(a!)} : ${gigabytes(b!)}`
+      return [{ name: 'read.files.vs-age', value: a! / b!, unit: MORE, goal: 1.3, peer: 'age -d, file to file; two nodes gone', detail }]
+    },
+  },
+]

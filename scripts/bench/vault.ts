@@ -1,0 +1,46 @@
+import { statSync } from 'node:fs'
+import { createFfmpegTool } from '../../src/adapters/ffmpeg/tool.ts'
+import { describeFile } from '../../src/adapters/file-source.ts'
+import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
+import type { Id } from '../../src/domain/ids.ts'
+import { runWork } from '../../src/main/runner.ts'
+import type { MediaTool } from '../../src/ports/media.ts'
+import { makeTestVault, silentLog, type TestVault, type TestVaultOptions } from '../../test/support/test-vault.ts'
+
+export const never = new AbortController().signal
+
+/** A vault whose folder, catalog and directory nodes lie in `folder`. */
+export async function openBenchVault(folder: string, options: TestVaultOptions = {}): Promise<TestVault> {
+  process.env['TMPDIR'] = folder
+  return await makeTestVault(options)
+}
+
+export async function mediaTool(): Promise<MediaTool> {
+  return await createFfmpegTool({ clock: nodeClock, random: nodeRandom(), log: silentLog })
+}
+
+/** The next piece of work of a recording that is due, run to its end. */
+export async function runNext(vault: TestVault, recording: Id): Promise<void> {
+  const work = (await vault.catalog.work.due(nodeClock.nowMs(), 1000)).find((row) => row.recording === recording)
+  if (work === undefined) throw new Error(`nothing is due for ${recording}`)
+  await runWork({ ...vault, announce: () => undefined }, vault.table[work.stage], work.id, never)
+}
+
+/** Deposits a file and stores it as the vault does: shares on all nodes, verified, manifest, receipt. */
+export async function store(vault: TestVault, path: string): Promise<Id> {
+  const recording = await vault.deposit(path, await describeFile(path))
+  await runNext(vault, recording)
+  if ((await vault.catalog.recordings.receipt(recording)) === undefined) throw new Error('the store stage gave no receipt')
+  return recording
+}
+
+/** The original's bytes in order. */
+export async function* original(vault: TestVault, recording: Id): AsyncGenerator<Uint8Array> {
+  const opened = await vault.reader.open(vault.organisation, recording, 'play', never)
+  const asset = opened.manifest.assets.find(({ kind }) => kind === 'original')!
+  yield* opened.asset(asset.id).read(0, asset.contentBytes, never)
+}
+
+export function sizeOf(path: string): number {
+  return statSync(path).size
+}
