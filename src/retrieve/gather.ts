@@ -35,6 +35,8 @@ export interface GatherRequest {
   readonly range?: ByteRange
   /** Looks where a share lies that its node does not have any more; `undefined` when it should be there. */
   readonly relocate?: (source: ShareSource) => Promise<ShareSource | undefined>
+  /** Told of a node that is well and has not what it should have: no object, or too short a one. */
+  readonly lacking?: (source: ShareSource, error: MosaikError) => void
 }
 
 /** A spare is asked when a node takes longer than this many times what it was expected to take … */
@@ -148,8 +150,8 @@ export class Gather {
         return
       }
     }
-    // An object that is absent or too short is the answer of a node that is well.
-    if (!isMosaikError(error, 'E_OBJECT_ABSENT', 'E_OBJECT_RANGE')) this.#ports.pool.observe(source.node, 'failed', 0)
+    if (isMosaikError(error, 'E_OBJECT_ABSENT', 'E_OBJECT_RANGE')) this.#request.lacking?.(source, error)
+    else this.#ports.pool.observe(source.node, 'failed', 0)
     this.#failures.push({ nodeName: source.nodeName, error })
   }
 

@@ -110,7 +110,17 @@ async function openManifest(
       .filter(({ index, key }) => index === lost.index && sources.every((source) => source.key !== key))
       .map(sourceOf)[0]
   const trusted = [trustedSigner(ports.primitives, organisation, keys.signing)]
-  const gather = new Gather(ports, { scheme, sources, relocate }, signal)
+  const gather = new Gather(
+    ports,
+    {
+      scheme,
+      sources,
+      relocate,
+      lacking: ({ node, key, index }, { code }) =>
+        ports.log.warn('read.bad-share', { node, object: key, index, recording, generation, code }),
+    },
+    signal,
+  )
   try {
     const verified: ReturnType<typeof parseAndVerifyShare>[] = []
     while (verified.length < scheme.k) {

@@ -173,6 +173,7 @@ class Reading {
         sources: extent.sources.map((source) => ({ ...source, isDoubtful: this.#doubtful.has(source.key) })),
         range: { offsetBytes, lengthBytes },
         relocate: (source) => this.#relocate(extent, source),
+        lacking: (source, { code }) => this.#tell(source, run.first, code),
       },
       this.#signal,
     )
@@ -183,7 +184,9 @@ class Reading {
       for (let i = 0; i < run.count; i++) {
         const segment = run.first + i
         const plaintext = together[i]
-        segments.push(plaintext ? { segment, plaintext } : await this.#openSegment(extent, gather, shares, run, segment))
+        segments.push(
+          plaintext ? { segment, plaintext } : await this.#openSegment(extent, gather, shares, run, segment),
+        )
       }
       return segments
     } finally {
@@ -259,18 +262,23 @@ class Reading {
     }
   }
 
-  /** What goes to the log here is what repair and alarms start from. */
   #blame(gather: Gather, { source, bytes }: GatheredShare, segment: number, code: ErrorCode): void {
-    const isForged = code === 'E_SEGMENT_TAG'
-    const message = isForged
-      ? `node ${source.nodeName} gave a block of segment ${segment} whose tag verifies and which does not fit: somebody made it`
-      : `node ${source.nodeName} gave a block of segment ${segment} that does not verify`
+    const message =
+      code === 'E_SEGMENT_TAG'
+        ? `node ${source.nodeName} gave a block of segment ${segment} whose tag verifies and which does not fit: somebody made it`
+        : `node ${source.nodeName} gave a block of segment ${segment} that does not verify`
     const fields = { node: source.node, object: source.key, index: source.index, segment }
     gather.reject({ source, bytes }, new MosaikError(code, message, fields))
-    if (this.#doubtful.has(source.key)) return
-    this.#doubtful.add(source.key)
-    if (isForged) this.#ports.log.error('read.forged-share', { ...fields, attempt: this.#attempt, code })
-    else this.#ports.log.warn('read.bad-share', { ...fields, attempt: this.#attempt, code })
+    this.#tell(source, segment, code)
+  }
+
+  /** What goes to the log here, once an object and read, is what repair and alarms start from. */
+  #tell({ node, key, index }: ShareSource, segment: number, code: ErrorCode): void {
+    if (this.#doubtful.has(key)) return
+    this.#doubtful.add(key)
+    const fields = { node, object: key, index, segment, attempt: this.#attempt, code }
+    if (code === 'E_SEGMENT_TAG') this.#ports.log.error('read.forged-share', fields)
+    else this.#ports.log.warn('read.bad-share', fields)
   }
 
   #extent(number: number): Promise<PinnedExtent> {

@@ -24,7 +24,6 @@ import type { NodeDriver, NodeSettings } from '../../src/ports/node-driver.ts'
 import type { ObjectStore } from '../../src/ports/object-store.ts'
 import type { SegmentEngine } from '../../src/ports/segment-engine.ts'
 import type { Clock, Log, Random } from '../../src/ports/system.ts'
-import type { ReceiptFacts } from '../../src/pipeline/store-original.ts'
 import { createInlineEngine } from '../../src/adapters/segment-engine/inline-engine.ts'
 import type { MemoryStore } from './memory-store.ts'
 import type { WorkRow } from '../../src/ports/catalog/recordings.ts'
@@ -57,10 +56,7 @@ export interface TestVaultOptions {
   readonly threads?: number
   /** Pieces of the catalog with faults. */
   readonly wrapCatalog?: (catalog: Catalog) => Catalog
-  readonly issueReceipt?: ReceiptIssuer
 }
-
-type ReceiptIssuer = (facts: ReceiptFacts, issue: () => Promise<Uint8Array>) => Promise<Uint8Array>
 
 /** A real vault in a temporary folder, without doors and queue: the test runs the work itself and sees each step. */
 export async function makeTestVault(options: TestVaultOptions = {}) {
@@ -138,9 +134,10 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
     probe: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
     rendition: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
     poster: () => Promise.resolve(undefined),
+    storyboard: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
     captions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
   }
-  const table = queueTable({
+  const tablePorts: Parameters<typeof queueTable>[0] = {
     ...common,
     reader,
     media: options.media ?? noMedia,
@@ -153,20 +150,17 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
         if (input.kind === 'file') await releaseFile(input)
       },
     },
-    issueReceipt: async (all) => {
-      const { scheme, ...facts } = all
-      const issue = async (): Promise<Uint8Array> => {
-        const { signing } = await keyring.publicKeys(facts.organisation)
-        return await issueReceipt({
-          facts: { ...facts, ...scheme, installation: installationId },
-          signing,
-          sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
-          primitives,
-        })
-      }
-      return options.issueReceipt ? await options.issueReceipt(all, issue) : await issue()
+    issueReceipt: async ({ scheme, ...facts }) => {
+      const { signing } = await keyring.publicKeys(facts.organisation)
+      return await issueReceipt({
+        facts: { ...facts, ...scheme, installation: installationId },
+        signing,
+        sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+        primitives,
+      })
     },
-  })
+  }
+  const table = queueTable(tablePorts)
   const never = new AbortController().signal
   return {
     ...common,
@@ -179,6 +173,9 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
     table,
     announced,
     nodeFolders: given.map(({ settings }) => String(settings['path'])),
+    /** The same stages on another view of the catalog, or with other pieces. */
+    tableWith: (view: Catalog, pieces: Partial<typeof tablePorts> = {}) =>
+      queueTable({ ...tablePorts, catalog: view, layout: view.layout, recordings: view.recordings, ...pieces }),
     /** Runs one piece of work once. */
     async runOnce(work: Pick<WorkRow, 'id' | 'stage'>, signal: AbortSignal = never): Promise<void> {
       await runWork({ ...common, announce: () => undefined }, table[work.stage], work.id, signal)

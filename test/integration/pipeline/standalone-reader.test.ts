@@ -51,7 +51,11 @@ describe('the standalone reader', () => {
   })
 
   it('restores the original byte for byte from any three of five folders', async () => {
-    for (const kept of [[0, 1, 2], [2, 3, 4], [4, 0, 3]]) {
+    for (const kept of [
+      [0, 1, 2],
+      [2, 3, 4],
+      [4, 0, 3],
+    ]) {
       const out = mkdtempSync(join(folder, 'out-'))
       const result = await run('restore', '--out', out, ...kept.map((index) => vault.nodeFolders[index]!))
       expect(result.out).not.toContain('E_SHARES_TOO_FEW')

@@ -14,7 +14,9 @@ let folder: string
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mosaik-media-'))
-  vault = await makeTestVault({ media: await createFfmpegTool({ clock: nodeClock, random: nodeRandom(), log: silentLog }) })
+  vault = await makeTestVault({
+    media: await createFfmpegTool({ clock: nodeClock, random: nodeRandom(), log: silentLog }),
+  })
 })
 afterAll(async () => {
   await vault.close()
@@ -36,7 +38,11 @@ async function readAsset(recording: string, name: string): Promise<Buffer> {
 describe('transcode', () => {
   it('makes renditions, a poster and captions of a stored recording, which decode to its length', async () => {
     const path = join(folder, 'meeting.mp4')
-    ffmpeg(...'-f lavfi -i testsrc2=size=1280x720:rate=25:duration=6 -f lavfi -i sine=duration=6'.split(' '), ...'-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -c:a aac'.split(' '), path)
+    ffmpeg(
+      ...'-f lavfi -i testsrc2=size=1280x720:rate=25:duration=6 -f lavfi -i sine=duration=6'.split(' '),
+      ...'-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -c:a aac'.split(' '),
+      path,
+    )
     const captionsPath = join(folder, 'meeting.srt')
     writeFileSync(captionsPath, '1\n00:00:01,000 --> 00:00:02,000\nGrüezi\n')
     const recording = await vault.deposit(path, { ...(await describeFile(path)), captionsPath })
@@ -52,13 +58,35 @@ describe('transcode', () => {
       'rendition 720p',
       'rendition 360p',
       'poster poster',
+      'storyboard sprite',
+      'storyboard thumbnails',
     ])
+    // six pictures of 160 by 90, one a second
+    expect((await readAsset(recording, 'thumbnails')).toString()).toContain(
+      '00:00:05.000 --> 00:00:06.000\nstoryboard.jpg#xywh=800,0,160,90\n',
+    )
+    const sprite = join(folder, 'sprite.jpg')
+    writeFileSync(sprite, await readAsset(recording, 'sprite'))
+    const entries = ['-show_entries', 'stream=codec_name,width,height', '-of', 'csv=p=0']
+    const found = execFileSync('ffprobe', ['-v', 'error', ...entries, sprite]).toString()
+    expect(found.trim()).toBe('mjpeg,960,90')
     expect((await readAsset(recording, 'und')).toString()).toContain('00:00:01.000 --> 00:00:02.000\nGrüezi')
     expect(await readAsset(recording, 'meeting.mp4')).toEqual(readFileSync(path))
     for (const name of ['720p', '360p']) {
       const copy = join(folder, `${name}.mp4`)
       writeFileSync(copy, await readAsset(recording, name))
-      const seconds = execFileSync('ffprobe', ['-v', 'error', '-count_frames', '-select_streams', 'v:0', '-show_entries', 'stream=nb_read_frames,height', '-of', 'csv=p=0', copy]).toString()
+      const seconds = execFileSync('ffprobe', [
+        '-v',
+        'error',
+        '-count_frames',
+        '-select_streams',
+        'v:0',
+        '-show_entries',
+        'stream=nb_read_frames,height',
+        '-of',
+        'csv=p=0',
+        copy,
+      ]).toString()
       expect(seconds.trim()).toBe(`${name.replace('p', '')},150`)
     }
   })

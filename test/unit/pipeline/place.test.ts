@@ -193,7 +193,7 @@ describe('ExtentPlacer', () => {
   })
 
   it('is not held up by a node that does not even listen to being given up', async () => {
-    const deaf: ObjectStore = { ...stores[2]!, create: () => new Promise(() => undefined) }
+    const deaf = storeThat(() => new Promise(() => undefined))
     const open = (number: number): Promise<ObjectStore> => (number === 2 ? Promise.resolve(deaf) : opened(number))
     const results = await whileTimePasses(writeAll(place(4, never, open), 1), COMMIT_STALL_MS + 10_000)
     expect(results.filter(({ sizeBytes }) => sizeBytes !== undefined).length).toBe(4)
@@ -233,17 +233,14 @@ describe('ExtentPlacer', () => {
   })
 
   it('refuses an object that has another size than what was written', async () => {
-    const lying: ObjectStore = {
-      ...stores[3]!,
-      create: async (key, signal) => {
-        const writer = await stores[3]!.create(key, signal)
-        return {
-          write: (chunk) => writer.write(chunk),
-          abort: () => writer.abort(),
-          commit: async () => ({ ...(await writer.commit()), sizeBytes: 1 }),
-        }
-      },
-    }
+    const lying = storeThat(async (key, signal) => {
+      const writer = await stores[3]!.create(key, signal)
+      return {
+        write: (chunk) => writer.write(chunk),
+        abort: () => writer.abort(),
+        commit: async () => ({ ...(await writer.commit()), sizeBytes: 1 }),
+      }
+    })
     const results = await writeAll(
       place(4, never, (n) => (n === 3 ? Promise.resolve(lying) : opened(n))),
       2,
@@ -252,19 +249,20 @@ describe('ExtentPlacer', () => {
   })
 })
 
+function storeThat(create: ObjectStore['create']): ObjectStore {
+  return Object.assign(new MemoryStore(), { create })
+}
+
 function slowStore(store: MemoryStore, blockMs: number): ObjectStore {
-  return {
-    ...store,
-    create: async (key, signal) => {
-      const writer = await store.create(key, signal)
-      return {
-        write: async (chunk) => {
-          await clock.sleep(blockMs, signal)
-          await writer.write(chunk)
-        },
-        commit: () => writer.commit(),
-        abort: () => writer.abort(),
-      }
-    },
-  }
+  return storeThat(async (key, signal) => {
+    const writer = await store.create(key, signal)
+    return {
+      write: async (chunk) => {
+        await clock.sleep(blockMs, signal)
+        await writer.write(chunk)
+      },
+      commit: () => writer.commit(),
+      abort: () => writer.abort(),
+    }
+  })
 }

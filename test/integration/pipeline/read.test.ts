@@ -1,0 +1,338 @@
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describeFile } from '../../../src/adapters/file-source.ts'
+import { isMosaikError } from '../../../src/domain/errors.ts'
+import type { Id } from '../../../src/domain/ids.ts'
+import { blockOffset, innerBlockLength } from '../../../src/format/fragment-header.ts'
+import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
+import type { AssetReader } from '../../../src/ports/vault-reader.ts'
+import { MemoryStore, failAll } from '../../support/memory-store.ts'
+import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
+
+const never = new AbortController().signal
+const SEGMENT = 262_112
+/** Of several runs: 1 + 2 + 4 + 8 + … segments. */
+const content = randomBytes(21 * SEGMENT + 999)
+const small = [1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT]
+
+interface Logged {
+  readonly event: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+let vault: TestVault
+let nodes: MemoryStore[]
+let pristine: Map<string, Uint8Array<ArrayBuffer>>[]
+let recording: Id
+let others: { readonly bytes: Buffer; readonly recording: Id }[]
+const logged: Logged[] = []
+
+async function store(bytes: Buffer, name: string): Promise<Id> {
+  const path = join(vault.folder, name)
+  writeFileSync(path, bytes)
+  return await vault.deposit(path, await describeFile(path))
+}
+
+beforeAll(async () => {
+  nodes = [1, 2, 3, 4, 5].map((number) => new MemoryStore({ label: `memory-${number}` }))
+  const note = (event: string, fields: Readonly<Record<string, unknown>> = {}): void =>
+    void logged.push({ event, fields })
+  vault = await makeTestVault({ memory: nodes, log: { info: note, warn: note, error: note } })
+  recording = await store(content, 'meeting.mp4')
+  others = []
+  for (const length of small) {
+    const bytes = randomBytes(length)
+    others.push({ bytes, recording: await store(bytes, `${length}.mp4`) })
+  }
+  await vault.runDue()
+  pristine = nodes.map((node) => new Map([...node.objects].map(([key, bytes]) => [key, bytes.slice()])))
+})
+afterAll(() => vault.close())
+beforeEach(() => {
+  logged.length = 0
+  for (const [index, node] of nodes.entries()) {
+    node.fault = undefined
+    node.objects.clear()
+    for (const [key, bytes] of pristine[index]!) node.objects.set(key, bytes.slice())
+  }
+})
+
+async function original(of: Id = recording): Promise<AssetReader> {
+  const opened = await vault.reader.open(vault.organisation, of, 'play', never)
+  return opened.asset(opened.manifest.assets.find(({ kind }) => kind === 'original')!.id)
+}
+
+async function read(reader: AssetReader, start: number, end: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of reader.read(start, end, never)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+/** Fragments of the recording, in order of index. */
+async function fragmentsOf(of: Id = recording): Promise<ObjectRow[]> {
+  const { manifest } = await vault.reader.open(vault.organisation, of, 'play', never)
+  const header = Buffer.from(manifest.assets[0]!.sealed!.header)
+  return await vault.layout.fragments(header.subarray(58, 74).toString('hex'))
+}
+
+async function nodeNumber(id: Id): Promise<number> {
+  return (await vault.pool.nodes()).findIndex((node) => node.id === id)
+}
+
+async function bytesAt(row: ObjectRow): Promise<Uint8Array<ArrayBuffer>> {
+  return nodes[await nodeNumber(row.node)]!.objects.get(row.key)!
+}
+
+const scheme = { k: 3, t: 1 }
+
+describe('reading any range', () => {
+  it('gives the slice, whatever its ends', async () => {
+    const reader = await original()
+    const place = fc.oneof(
+      fc.nat({ max: content.length }),
+      fc
+        .tuple(fc.nat({ max: 22 }), fc.integer({ min: -2, max: 2 }))
+        .map(([segment, off]) => Math.min(content.length, Math.max(0, segment * SEGMENT + off))),
+    )
+    await fc.assert(
+      fc.asyncProperty(place, place, async (a, b) => {
+        const [start, end] = a < b ? [a, b] : [b, a]
+        expect((await read(reader, start, end)).equals(content.subarray(start, end))).toBe(true)
+      }),
+      { numRuns: 60 },
+    )
+    expect((await read(reader, 0, content.length)).equals(content)).toBe(true)
+  })
+
+  it('gives contents around the size of a segment whole', async () => {
+    for (const { bytes, recording: of } of others) {
+      expect((await read(await original(of), 0, bytes.length)).equals(bytes)).toBe(true)
+    }
+  })
+
+  it('refuses ranges outside', async () => {
+    const reader = await original()
+    for (const [start, end] of [
+      [-1, 5],
+      [5, 4],
+      [0, content.length + 1],
+      [0.5, 2],
+      [Number.NaN, 2],
+    ] as const) {
+      await expect(read(reader, start, end)).rejects.toThrow(/bytes/)
+    }
+  })
+})
+
+/** Bad ways in which a node may give block `segment` of its fragment. */
+const damages: Readonly<Record<string, (rows: ObjectRow[], at: number, segment: number) => Promise<void>>> = {
+  'a flipped bit of a block': async (rows, at, segment) => {
+    const bytes = await bytesAt(rows[at]!)
+    bytes[blockOffset(scheme, segment) + 77]! ^= 1
+  },
+  'a flipped bit of a tag': async (rows, at, segment) => {
+    const bytes = await bytesAt(rows[at]!)
+    bytes[blockOffset(scheme, segment) + innerBlockLength(scheme) + 3]! ^= 0x80
+  },
+  "another segment's block": async (rows, at, segment) => {
+    const bytes = await bytesAt(rows[at]!)
+    const length = innerBlockLength(scheme) + 16
+    const from = blockOffset(scheme, segment === 0 ? 1 : 0)
+    bytes.copyWithin(blockOffset(scheme, segment), from, from + length)
+  },
+  "another recording's fragment": async (rows, at) => {
+    const foreign = await fragmentsOf(others.at(-1)!.recording)
+    const bytes = await bytesAt(foreign[at]!)
+    const own = await bytesAt(rows[at]!)
+    own.set(bytes.subarray(0, Math.min(bytes.length, own.length)))
+  },
+  'a truncated object': async (rows, at, segment) => {
+    const { node, key } = rows[at]!
+    nodes[await nodeNumber(node)]!.truncate(key, blockOffset(scheme, segment) + 5)
+  },
+  'an empty object': async (rows, at) => {
+    const { node, key } = rows[at]!
+    nodes[await nodeNumber(node)]!.truncate(key, 0)
+  },
+  zeros: async (rows, at) => {
+    ;(await bytesAt(rows[at]!)).fill(0)
+  },
+}
+
+describe('damage', () => {
+  for (const [name, damage] of Object.entries(damages)) {
+    it(`${name}: two of five nodes give right bytes and are named, three give an error and no byte`, async () => {
+      const segment = 1
+      let named = 0
+      for (const bad of [
+        [0, 1],
+        [0, 2],
+        [3, 4],
+        [1, 3],
+      ]) {
+        const rows = await fragmentsOf()
+        const before = await Promise.all(rows.map(async (row) => (await bytesAt(row)).slice()))
+        for (const at of bad) await damage(rows, at, segment)
+        const reader = await original()
+        logged.length = 0
+        expect((await read(reader, 0, content.length)).equals(content)).toBe(true)
+        for (const { fields } of logged.filter(({ event }) => event === 'read.bad-share')) {
+          expect(bad.map((at) => rows[at]!.node)).toContain(fields['node'])
+          named++
+        }
+        for (const [index, row] of rows.entries()) {
+          nodes[await nodeNumber(row.node)]!.objects.set(row.key, before[index]!)
+        }
+      }
+      // In no case were all eight bad shares left unasked.
+      expect(named).toBeGreaterThan(0)
+      const rows = await fragmentsOf()
+      for (const at of [0, 2, 4]) await damage(rows, at, segment)
+      const failure: unknown = await read(await original(), segment * SEGMENT, (segment + 1) * SEGMENT).catch(
+        (error: unknown) => error,
+      )
+      if (!isMosaikError(failure, 'E_SHARES_TOO_FEW')) throw failure
+      for (const at of [0, 2, 4]) expect(failure.message).toContain(`memory-${(await nodeNumber(rows[at]!.node)) + 1}`)
+    })
+  }
+
+  it('names each bad node once a read when all of one segment is asked of it', async () => {
+    const rows = await fragmentsOf()
+    for (const at of [0, 1]) await damages['zeros']!(rows, at, 0)
+    // Nothing else than both bad ones and the three good ones can be asked, in whatever order.
+    nodes[await nodeNumber(rows[2]!.node)]!.fault = undefined
+    await read(await original(), 0, content.length)
+    const named = logged.filter(({ event }) => event === 'read.bad-share').map(({ fields }) => fields['node'])
+    expect(new Set(named).size).toBe(named.length)
+    expect(named.length).toBeLessThanOrEqual(2)
+  })
+
+  it('swapped fragments of two nodes, other shares of the same segments, are found out', async () => {
+    const rows = await fragmentsOf()
+    const [a, b] = [await bytesAt(rows[0]!), await bytesAt(rows[1]!)]
+    nodes[await nodeNumber(rows[0]!.node)]!.objects.set(rows[0]!.key, b)
+    nodes[await nodeNumber(rows[1]!.node)]!.objects.set(rows[1]!.key, a)
+    expect((await read(await original(), 0, content.length)).equals(content)).toBe(true)
+    nodes[await nodeNumber(rows[2]!.node)]!.objects.set(rows[2]!.key, a.slice())
+    await expect(read(await original(), 0, 10)).rejects.toThrow(/E_BLOCK_TAG/)
+  })
+
+  it('manifest shares that are damaged, stale or another recording’s are passed over, and named', async () => {
+    const of = others[0]!.recording
+    const shares = await vault.layout.manifestShares(of, 1)
+    const foreign = await vault.layout.manifestShares(others[1]!.recording, 1)
+    ;(await bytesAt(shares[0]!)).fill(7, 300, 310)
+    nodes[await nodeNumber(shares[1]!.node)]!.objects.set(shares[1]!.key, (await bytesAt(foreign[1]!)).slice())
+    const { createVaultReader } = await import('../../../src/retrieve/open-recording.ts')
+    // A new reader has opened nothing yet.
+    for (let tries = 0; tries < 5; tries++) {
+      const { manifest } = await createVaultReader(vault).open(vault.organisation, of, 'play', never)
+      expect(manifest.recording).toBe(of)
+    }
+    const named = logged.filter(({ event }) => event === 'read.bad-share').map(({ fields }) => fields['node'])
+    for (const node of named) expect([shares[0]!.node, shares[1]!.node]).toContain(node)
+    nodes[await nodeNumber(shares[4]!.node)]!.objects.delete(shares[4]!.key)
+    const failure: unknown = await createVaultReader(vault)
+      .open(vault.organisation, of, 'play', never)
+      .catch((error: unknown) => error)
+    if (!isMosaikError(failure, 'E_SHARES_TOO_FEW')) throw failure
+    expect(failure.message).toMatch(/E_SIGNATURE|E_FORMAT/)
+    expect(failure.message).toMatch(/E_SHARES_MIXED/)
+    expect(failure.message).toMatch(/E_OBJECT_ABSENT/)
+  })
+})
+
+describe('nodes that are away', () => {
+  it('plays with any two of five nodes down or silent', async () => {
+    const reader = await original()
+    for (let a = 0; a < 5; a++) {
+      for (let b = a + 1; b < 5; b++) {
+        for (const [index, node] of nodes.entries()) {
+          node.fault = index === a ? failAll() : index === b ? () => 'stall' : undefined
+        }
+        expect(
+          (await read(reader, 3 * SEGMENT - 5, 9 * SEGMENT)).equals(content.subarray(3 * SEGMENT - 5, 9 * SEGMENT)),
+        ).toBe(true)
+      }
+    }
+  })
+
+  it('does not wait again and again for a node that never answers', async () => {
+    const reader = await original()
+    nodes[0]!.fault = () => 'stall'
+    for (let i = 0; i < 4; i++) await read(reader, 0, SEGMENT)
+    const startedMs = performance.now()
+    for (let i = 0; i < 10; i++) await read(reader, 0, SEGMENT)
+    expect(performance.now() - startedMs).toBeLessThan(10 * 40)
+  })
+})
+
+describe('a layout that changes while it is read', () => {
+  it('finds a fragment that was moved, without blaming the node it left', async () => {
+    const rows = await fragmentsOf()
+    const reader = await original()
+    const iterator = reader.read(0, content.length, never)[Symbol.asyncIterator]()
+    const chunks = [(await iterator.next()).value as Uint8Array]
+    // Two shares are gone for good, and one is moved: all three that remain are needed.
+    for (const at of [0, 1]) nodes[await nodeNumber(rows[at]!.node)]!.fault = failAll()
+    const moved = rows[2]!
+    const from = await nodeNumber(moved.node)
+    const target = rows[3]!
+    const key = `f/${'ab'.repeat(16)}`
+    nodes[await nodeNumber(target.node)]!.objects.set(key, await bytesAt(moved))
+    const { state: _state, sizeBytes: _sizeBytes, ...row } = moved
+    await vault.layout.addObjects([{ ...row, node: target.node, key }])
+    await vault.layout.setObjectState(target.node, key, 'stored', 1)
+    await vault.layout.setObjectState(moved.node, moved.key, 'superseded')
+    nodes[from]!.objects.delete(moved.key)
+    logged.length = 0
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) chunks.push(next.value)
+    expect(Buffer.concat(chunks).equals(content)).toBe(true)
+    expect(vault.pool.isHealthy(moved.node)).toBe(true)
+    expect(logged.filter(({ event }) => event === 'read.bad-share')).toEqual([])
+  })
+})
+
+describe('a reader that leaves, or is slow', () => {
+  it('stops fetching when the iteration stops', async () => {
+    const reader = await original()
+    for await (const chunk of reader.read(0, content.length, never)) {
+      expect(chunk.length).toBe(SEGMENT)
+      break
+    }
+    const count = (): number => nodes.reduce((sum, node) => sum + node.callCount, 0)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const before = count()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(count()).toBe(before)
+  })
+
+  it('stops when it is aborted, with the reason', async () => {
+    const reader = await original()
+    const controller = new AbortController()
+    const reading = async (): Promise<void> => {
+      for await (const chunk of reader.read(0, content.length, controller.signal)) {
+        expect(chunk.length).toBeGreaterThan(0)
+        controller.abort(new Error('the viewer left'))
+      }
+    }
+    await expect(reading()).rejects.toThrow('the viewer left')
+  })
+
+  it('fetches a bounded run ahead of a slow consumer', async () => {
+    const reader = await original()
+    const before = nodes.map(({ callCount }) => callCount)
+    const iterator = reader.read(0, content.length, never)[Symbol.asyncIterator]()
+    await iterator.next()
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const calls = nodes.reduce((sum, { callCount }, index) => sum + callCount - before[index]!, 0)
+    // Runs of 1, 2, 4 and 8 segments were begun, from three nodes each, and perhaps a hedge; 6 segments of 22 are not asked for.
+    expect(calls).toBeLessThanOrEqual(4 * 5)
+    const more: Uint8Array[] = []
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) more.push(next.value)
+    expect(Buffer.concat(more).equals(content.subarray(SEGMENT))).toBe(true)
+  })
+})
