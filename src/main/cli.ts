@@ -6,13 +6,15 @@ import { roles, type Role } from '../domain/roles.ts'
 import { findVault, type VaultClient } from './client.ts'
 import { check } from './commands/check.ts'
 import { deposit } from './commands/deposit.ts'
+import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
 import { addNode, listNodes, probeNode } from './commands/nodes.ts'
 import { parseScheme, setPolicy } from './commands/policy.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
-import { recoveryKey } from './commands/recovery-key.ts'
+import { parseSharing, recoveryKey } from './commands/recovery-key.ts'
 import { start } from './commands/start.ts'
 import { linkPasscodeFromEnvironment, readConfig, secretKeyFromEnvironment, type Config } from './config.ts'
+import { combineRecoveryShares } from './recovery-shares.ts'
 import { Screen, errorWords } from './screen.ts'
 import { makeToken, setUp } from './setup.ts'
 import { startVault } from './start.ts'
@@ -223,17 +225,28 @@ program
   })
 
 program
-  .command('recovery-key')
-  .description('show the recovery key, once, on the terminal')
+  .command('fsck')
+  .description('hold the catalog against itself and against the nodes; changes nothing')
   .action(async () => {
     const { config, screen } = surroundings()
-    await recoveryKey(config, screen)
+    await fsckCommand(config, screen)
+  })
+
+program
+  .command('recovery-key')
+  .description('show the recovery key, once, on the terminal')
+  .addOption(new Option('--shares <k-of-n>', 'as SLIP-39 shares, for example 3-of-5').conflicts('combine'))
+  .option('--combine', 'ask for shares and show the recovery key; needs no vault')
+  .action(async (options: { shares?: string; combine?: boolean }) => {
+    if (options.combine) return await combineRecoveryShares()
+    const { config, screen } = surroundings()
+    await recoveryKey(config, screen, options.shares === undefined ? undefined : parseSharing(options.shares))
   })
 
 function exitCodeOf(error: unknown): number {
   if (!isMosaikError(error)) return EXIT.failed
   if (error.code === 'E_UNAUTHORIZED' || error.code === 'E_FORBIDDEN') return EXIT.unauthorized
-  if (error.code === 'E_SOURCE_HASH') return EXIT.verification
+  if (error.code === 'E_SOURCE_HASH' || error.code === 'E_NODE_CORRUPT') return EXIT.verification
   if (error.code === 'E_INPUT' || error.code === 'E_CONFIG') return EXIT.usage
   return error.retry === 'never' ? EXIT.failed : EXIT.temporary
 }
