@@ -304,6 +304,7 @@ const noMedia: MediaTool = {
   probe: () => notHere('ffmpeg'),
   rendition: () => notHere('ffmpeg'),
   poster: () => notHere('ffmpeg'),
+  storyboard: () => notHere('ffmpeg'),
   captions: () => notHere('ffmpeg'),
 }
 

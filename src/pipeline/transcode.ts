@@ -3,6 +3,7 @@ import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import { planRenditions } from '../domain/media-plan.ts'
 import type { ManifestAsset } from '../domain/recording.ts'
+import { planStoryboard, storyboardCues } from '../domain/storyboard.ts'
 import type { RecordingCatalog } from '../ports/catalog/recordings.ts'
 import type { Suite } from '../ports/keyring.ts'
 import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../ports/media.ts'
@@ -174,7 +175,7 @@ async function makeRendition(
 /** Tracks of captions that are taken out of one file: the manifest has to stay small. */
 const MAX_CAPTIONS = 32
 
-/** Poster and embedded captions: nice to have, never a reason to fail. */
+/** Poster, storyboard and embedded captions: nice to have, never a reason to fail. */
 async function makeSmallAssets(
   ports: TranscodePorts,
   context: StageContext,
@@ -182,10 +183,9 @@ async function makeSmallAssets(
   present: readonly ManifestAsset[],
 ): Promise<KeptAsset[]> {
   const kept: KeptAsset[] = []
-  const attempt = async (what: string, make: () => Promise<KeptAsset | undefined>): Promise<void> => {
+  const attempt = async (what: string, make: () => Promise<readonly KeptAsset[]>): Promise<void> => {
     try {
-      const asset = await make()
-      if (asset) kept.push(asset)
+      kept.push(...(await make()))
     } catch (error) {
       context.signal.throwIfAborted()
       if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
@@ -198,14 +198,28 @@ async function makeSmallAssets(
   await attempt('poster', async () => {
     const content = await ports.media.poster(input, info, context.signal)
     const poster = { kind: 'poster', mediaType: 'image/jpeg', name: 'poster' } as const
-    return content && (await keepSmallAsset(ports, context, nodes, { ...poster, content }))
+    return content ? [await keepSmallAsset(ports, context, nodes, { ...poster, content })] : []
   })
+  const plan = planStoryboard(info)
+  if (plan !== undefined) {
+    // both or neither: one is nothing without the other
+    await attempt('storyboard', async () => {
+      const sprite = { kind: 'storyboard', mediaType: 'image/jpeg', name: 'sprite' } as const
+      const content = await ports.media.storyboard(input, plan, context.signal)
+      const cues = new TextEncoder().encode(storyboardCues(plan, info.durationMs))
+      const thumbnails = { kind: 'storyboard', mediaType: 'text/vtt', name: 'thumbnails' } as const
+      return [
+        await keepSmallAsset(ports, context, nodes, { ...sprite, content }),
+        await keepSmallAsset(ports, context, nodes, { ...thumbnails, content: cues }),
+      ]
+    })
+  }
   if (!present.some((asset) => asset.kind === 'captions')) {
     for (const stream of info.streams.filter(({ type }) => type === 'text').slice(0, MAX_CAPTIONS)) {
       await attempt('captions', async () => {
         const content = await ports.media.captions(input, stream.index, context.signal)
         const captions = { kind: 'captions', mediaType: 'text/vtt', name: stream.language ?? 'und' } as const
-        return await keepSmallAsset(ports, context, nodes, { ...captions, content })
+        return [await keepSmallAsset(ports, context, nodes, { ...captions, content })]
       })
     }
   }

@@ -1,4 +1,5 @@
 import type { PlaybackIndex } from '../domain/recording.ts'
+import type { StoryboardPlan } from '../domain/storyboard.ts'
 
 /**
  * A file in the vault that can be read at any place. Nothing else of it is ever on a disk.
@@ -70,6 +71,8 @@ export interface MediaTool {
   ): Promise<RenditionOutput>
   /** One JPEG, at most 1280 wide. `undefined` without video. */
   poster(input: MediaInput, info: MediaInfo, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /** The plan's small pictures, row by row in one JPEG. */
+  storyboard(input: MediaInput, plan: StoryboardPlan, signal: AbortSignal): Promise<Uint8Array>
   /** A text track of the input as WebVTT. */
   captions(input: MediaInput, streamIndex: number, signal: AbortSignal): Promise<Uint8Array>
   /** How it is confined: "bubblewrap" or "loopback"; the doctor shows it. */

@@ -7,6 +7,7 @@
  * hand.
  */
 import fluent from 'fluent-ffmpeg'
+import type { StoryboardPlan } from '../../domain/storyboard.ts'
 import type { RenditionPlan } from '../../ports/media.ts'
 
 /** A key frame is forced this often when we encode; a media segment is one such group. */
@@ -177,6 +178,25 @@ export function posterArguments(
       ...['-map', `0:${String(poster.streamIndex)}`, ...anonymous],
       ...['-filter:v', poster.skipDark ? `${scaled},${bright}` : scaled],
       ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 3, '-f', 'mjpeg'],
+    ],
+  )
+}
+
+/**
+ * ffmpeg: small pictures at even distances, side by side in one JPEG. Frames are repeated where the film has none for a
+ * while, so that the n-th picture belongs to the n-th interval.
+ */
+export function storyboardArguments(url: string, limits: ToolLimits, plan: StoryboardPlan): string[] {
+  const small = `scale=${String(plan.tileWidth)}:${String(plan.tileHeight)}:flags=bicubic,setsar=1,format=yuvj420p`
+  const paced = `fps=1000/${String(plan.intervalMs)}:start_time=0`
+  const tiled = `tile=${String(plan.columns)}x${String(plan.rows)}:nb_frames=${String(plan.tilesCount)}`
+  return command(
+    url,
+    [...ffmpegReading(limits), ...(plan.keyFramesOnly ? ['-skip_frame', 'nokey'] : [])],
+    [
+      ...['-map', `0:${String(plan.videoStream)}`, ...anonymous],
+      ...['-filter:v', `${paced},${small},${tiled}`],
+      ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 5, '-f', 'mjpeg'],
     ],
   )
 }

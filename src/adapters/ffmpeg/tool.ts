@@ -8,6 +8,7 @@ import { makeRendition } from './rendition.ts'
 import { runForBytes } from './run.ts'
 import type { ToolHost } from './run.ts'
 import { DEFAULT_SEARCH_PATH, detectConfinement, findPrograms } from './sandbox.ts'
+import { makeStoryboard } from './storyboard.ts'
 
 /** What the ffmpeg tool is made of. Everything below `log` has a default that suits a server. */
 export interface FfmpegToolOptions {
@@ -68,6 +69,7 @@ export async function createFfmpegTool(options: FfmpegToolOptions): Promise<Medi
     probe: (input, signal) => probeMedia(host, input, signal),
     rendition: (input, info, plan, progress, signal) => makeRendition(host, input, info, plan, progress, signal),
     poster: (input, info, signal) => makePoster(host, input, info, signal),
+    storyboard: (input, plan, signal) => makeStoryboard(host, input, plan, signal),
     captions: (input, streamIndex, signal) => extractCaptions(host, input, streamIndex, signal),
   }
 }
