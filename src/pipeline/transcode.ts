@@ -1,8 +1,8 @@
 import type { StorageNode } from '../domain/node.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
-import { planRenditions } from '../domain/media-plan.ts'
-import type { ManifestAsset } from '../domain/recording.ts'
+import { endsEarly, planRenditions } from '../domain/media-plan.ts'
+import type { ManifestAsset, PlaybackIndex } from '../domain/recording.ts'
 import { planStoryboard, storyboardCues } from '../domain/storyboard.ts'
 import type { RecordingCatalog } from '../ports/catalog/recordings.ts'
 import type { Suite } from '../ports/keyring.ts'
@@ -25,7 +25,7 @@ export interface TranscodePorts extends StorePorts, DocumentPorts, PlacementPort
 /**
  * Second stage: reads the original back from the vault, makes renditions, poster and captions, stores each like the original, and names
  * all of them in one new manifest generation. One failed rendition never blocks the others; when none could be made the recording is
- * `unplayable` with the reason, and its original stays safe.
+ * `unplayable` with the reason, and its original stays safe. A file that ends early is `ready` with the reason: what is there plays.
  *
  * @throws E_MEDIA_TOOL (try again), E_SHARES_TOO_FEW, E_NODES_TOO_FEW, E_LEASE_LOST
  */
@@ -76,7 +76,7 @@ async function makeAndCommit(
       nodes,
       attempts: kept.flatMap(({ attempts }) => attempts),
       supersede: [],
-      change: { state: 'ready', durationMs: info.durationMs, reason: made.reason },
+      change: { state: 'ready', durationMs: made.durationMs, reason: made.reason },
       fence,
     },
     signal,
@@ -96,35 +96,49 @@ interface Making {
   readonly nodes: readonly StorageNode[]
 }
 
+interface Reason {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
 interface Made {
   readonly kept: readonly KeptAsset[]
+  /** Of what plays, which is less than the source says when that ends early. */
+  readonly durationMs: number
   readonly lastError: unknown
-  readonly reason: { readonly code: ErrorCode; readonly message: string } | null
+  readonly reason: Reason | null
 }
 
 async function makeRenditions(ports: TranscodePorts, context: StageContext, making: Making): Promise<Made> {
   const kept: KeptAsset[] = []
   let lastError: unknown
-  let reason: Made['reason'] = null
+  let failed: Reason | null = null
+  let early: Reason | null = null
+  let longestMs = 0
+  const addEvent = (kind: string, fields: Record<string, string>): Promise<void> =>
+    ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), kind, fields)
   const totalMs = making.info.durationMs * making.plans.length
   for (const [done, plan] of making.plans.entries()) {
     const progress = (doneMs: number): void =>
       context.progress(Math.min(totalMs, done * making.info.durationMs + doneMs), totalMs)
     try {
-      kept.push(await makeRendition(ports, context, making, plan, progress))
+      const rendition = await makeRendition(ports, context, making, plan, progress)
+      kept.push(rendition.kept)
+      longestMs = Math.max(longestMs, rendition.index.durationMs)
+      const message = endsEarly(making.info, rendition.index)
+      if (message === undefined) continue
+      early ??= { code: 'E_MEDIA_UNREADABLE', message }
+      await addEvent('ends-early', { rendition: plan.name, message })
     } catch (error) {
       context.signal.throwIfAborted()
       if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
       lastError = error
-      reason = { code: error.code, message: `${plan.name}: ${error.message}` }
-      await ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), 'rendition-failed', {
-        rendition: plan.name,
-        code: error.code,
-        message: error.message,
-      })
+      failed = { code: error.code, message: `${plan.name}: ${error.message}` }
+      await addEvent('rendition-failed', { rendition: plan.name, code: error.code, message: error.message })
     }
   }
-  return { kept, lastError, reason }
+  // That a part of the meeting is missing says more than that one of its sizes is.
+  return { kept, durationMs: early ? longestMs : making.info.durationMs, lastError, reason: early ?? failed }
 }
 
 async function makeRendition(
@@ -133,7 +147,7 @@ async function makeRendition(
   { input, info, nodes }: Making,
   plan: RenditionPlan,
   progress: (doneMs: number) => void,
-): Promise<KeptAsset> {
+): Promise<{ kept: KeptAsset; index: PlaybackIndex }> {
   const { recording, fence } = context
   const abandon = new AbortController()
   const signal = AbortSignal.any([context.signal, abandon.signal])
@@ -154,6 +168,7 @@ async function makeRendition(
       },
       signal,
     )
+    const index = output.index()
     const asset: ManifestAsset = {
       id,
       kind: 'rendition',
@@ -163,9 +178,9 @@ async function makeRendition(
       sha256: stored.sha256,
       inline: null,
       sealed: stored.sealed,
-      playback: output.index(),
+      playback: index,
     }
-    return { asset, attempts: [{ id: stored.attempt, sealedBytes: stored.sealed.sealedBytes }] }
+    return { kept: { asset, attempts: [{ id: stored.attempt, sealedBytes: stored.sealed.sealedBytes }] }, index }
   } finally {
     // However it ended, no tool of ours runs on.
     abandon.abort(new MosaikError('E_ABORTED', 'the rendition is done'))
