@@ -7,7 +7,7 @@ import { showOnTerminal } from './terminal.ts'
 
 /**
  * Shows the recovery key once, on a terminal only (never on standard output, which may be a pipe or a log), and destroys the keyring's copy when
- * Enter was pressed. Without a terminal it stays sealed in the keyring, and the screen says how to see it.
+ * Enter was pressed. `later` typed before Enter keeps the copy. Without a terminal it stays sealed in the keyring, and the screen says how to see it.
  */
 export async function offerRecoveryKey(
   vault: { readonly keyring: Keyring },
@@ -17,10 +17,14 @@ export async function offerRecoveryKey(
   const seed = await vault.keyring.pendingRecoverySeed(organisation)
   if (!seed) return 'gone'
   const words = encodeRecoveryKey(seed, nodePrimitives.sha256)
-  const isShown = showOnTerminal(
-    `\n  Recovery key of this vault, shown only this once. Write it down and keep it off this machine:\n\n    ${words}\n\n  With it and the nodes everything can be restored, without this machine. Press Enter when you have it. `,
+  const answer = showOnTerminal(
+    `\n  Recovery key of this vault, shown only this once. Write it down and keep it off this machine:\n\n    ${words}\n\n  With it and the nodes everything can be restored, without this machine. Press Enter when you have it.\n  To have it as shares for several holders instead, type "later" and Enter, then run \`npx mosaik recovery-key --shares 3-of-5\`. `,
   )
-  if (!isShown) {
+  if (answer === 'end' || answer?.typed === 'later') {
+    screen.say('  The vault keeps the recovery key for now: run `npx mosaik recovery-key`.')
+    return 'kept'
+  }
+  if (!answer) {
     screen.say(
       '  The recovery key was not shown: no terminal. Run `npx mosaik recovery-key` on one, and keep the key elsewhere.',
     )

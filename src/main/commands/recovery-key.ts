@@ -6,10 +6,14 @@ import { MosaikError } from '../../domain/errors.ts'
 import type { Config } from '../config.ts'
 import { findPassphrase } from '../passphrase.ts'
 import { offerRecoveryKey } from '../recovery-key.ts'
+import { offerRecoveryShares, type Sharing } from '../recovery-shares.ts'
 import type { Screen } from '../screen.ts'
 
-/** `mosaik recovery-key`: shows the recovery key of each organisation that was never shown, on the terminal, once. Works beside a running vault. */
-export async function recoveryKey(config: Config, screen: Screen): Promise<void> {
+/**
+ * `mosaik recovery-key`: shows the recovery key of each organisation that was never shown, on the terminal, once, as one text or as shares.
+ * Works beside a running vault.
+ */
+export async function recoveryKey(config: Config, screen: Screen, sharing?: Sharing): Promise<void> {
   if (!hasFileKeyring(config.data)) {
     throw new MosaikError(
       'E_CONFIG',
@@ -27,9 +31,29 @@ export async function recoveryKey(config: Config, screen: Screen): Promise<void>
     suite1Kem: nativeXWing,
     record: () => Promise.reject(new MosaikError('E_INTERNAL', 'this command unwraps nothing')),
   })
-  for (const organisation of await keyring.organisations()) {
-    const outcome = await offerRecoveryKey({ keyring }, organisation, screen)
+  for (const organisation of keyring.organisations()) {
+    const outcome = sharing
+      ? await offerRecoveryShares(keyring, organisation, sharing, (lengthBytes) => random.bytes(lengthBytes))
+      : await offerRecoveryKey({ keyring }, organisation, screen)
     if (outcome === 'gone')
       screen.say(`  The recovery key of organisation ${organisation} was shown before; the vault no longer has it.`)
+    if (outcome === 'no terminal') throw new MosaikError('E_INPUT', 'shares are shown on a terminal, and there is none')
+    if (outcome === 'shown' && sharing) {
+      screen.say(
+        `  ${sharing.n} shares were shown, ${sharing.k} give the recovery key back. The vault no longer has it.`,
+      )
+    }
   }
+}
+
+/** A sharing as it is written on the command line: 3-of-5. @throws E_INPUT */
+export function parseSharing(text: string): Sharing {
+  const [, k, n] = (/^(\d+)-of-(\d+)$/.exec(text) ?? []).map(Number)
+  if (k === undefined || n === undefined || k < 2 || n < k || n > 16) {
+    throw new MosaikError(
+      'E_INPUT',
+      `"${text}" is no sharing: write for example 3-of-5; at least 2 restore, at most 16 exist`,
+    )
+  }
+  return { k, n }
 }
