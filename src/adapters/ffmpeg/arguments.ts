@@ -184,18 +184,19 @@ export function posterArguments(
 
 /**
  * ffmpeg: small pictures at even distances, side by side in one JPEG. Frames are repeated where the film has none for a
- * while, so that the n-th picture belongs to the n-th interval.
+ * while, and after its last one, so that the n-th picture belongs to the n-th interval.
  */
 export function storyboardArguments(url: string, limits: ToolLimits, plan: StoryboardPlan): string[] {
   const small = `scale=${String(plan.tileWidth)}:${String(plan.tileHeight)}:flags=bicubic,setsar=1,format=yuvj420p`
   const paced = `fps=1000/${String(plan.intervalMs)}:start_time=0`
+  const toTheEnd = `tpad=stop_mode=clone:stop=${String(plan.tilesCount)}`
   const tiled = `tile=${String(plan.columns)}x${String(plan.rows)}:nb_frames=${String(plan.tilesCount)}`
   return command(
     url,
     [...ffmpegReading(limits), ...(plan.keyFramesOnly ? ['-skip_frame', 'nokey'] : [])],
     [
       ...['-map', `0:${String(plan.videoStream)}`, ...anonymous],
-      ...['-filter:v', `${paced},${small},${tiled}`],
+      ...['-filter:v', `${paced},${small},${toTheEnd},${tiled}`],
       ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 5, '-f', 'mjpeg'],
     ],
   )
