@@ -14,7 +14,7 @@ import { serve, type Doors } from './serve.ts'
 import { openVault, type Vault } from './vault.ts'
 
 /** Longest way from the first signal to the end; Docker kills after the 30 s of docker-compose.yml. */
-const GRACE_MS = 25_000
+export const GRACE_MS = 25_000
 const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
 /**
