@@ -15,7 +15,10 @@ export async function fsckCommand(config: Config, screen: Screen): Promise<void>
   const access = await openForUpkeep(config)
   let report: FsckReport
   try {
-    const ports = { ...access, leftovers: (node: string) => unfinishedWrites(access.catalog, node, access.clock.nowMs()) }
+    const ports = {
+      ...access,
+      leftovers: (node: string) => unfinishedWrites(access.catalog, node, access.clock.nowMs()),
+    }
     report = await fsck(ports, new AbortController().signal)
   } finally {
     await access.close()
