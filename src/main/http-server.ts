@@ -53,7 +53,10 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
     createApi({ ...common, linksChanged: (organisation: Id) => vault.upkeep.stateChanged(organisation) }),
   )
   app.use(
-    createViewerRouter({ links: vault.links, reader: vault.reader, log, clock, publicUrl, page: readWatchPage() }),
+    createViewerRouter({
+      ...{ links: vault.links, reader: vault.reader, recordings: vault.catalog.recordings },
+      ...{ log, clock, publicUrl, page: readWatchPage() },
+    }),
   )
   app.get('/', (_request, response) => response.redirect(302, '/s'))
   server.on('request', app)

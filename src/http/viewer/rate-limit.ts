@@ -7,10 +7,23 @@ export interface RateLimit {
 /** The exchange of a token: 10 a minute and address. */
 export const EXCHANGE_RATE_LIMIT: RateLimit = { maxCount: 10, windowMs: 60_000 }
 
+/**
+ * Segments of 256 KiB that one session may have opened for bytes it does not take: one byte costs fetches from k nodes and the
+ * opening of a whole segment. A player wastes two a request and asks twice a second at most; who seeks wildly stays far below.
+ */
+export const SEGMENT_RATE_LIMIT: RateLimit = { maxCount: 1_200, windowMs: 60_000 }
+const SEGMENT_BYTES = 262_144
+
+/** Segments that a range touches beyond those its bytes would fill: 0 to 2. A download in one piece is nearly free. */
+export function wastedSegments(startBytes: number, endBytes: number): number {
+  const touched = Math.ceil(endBytes / SEGMENT_BYTES) - Math.floor(startBytes / SEGMENT_BYTES)
+  return Math.max(0, touched - Math.floor((endBytes - startBytes) / SEGMENT_BYTES))
+}
+
 /** Addresses remembered at once; beyond it those seen longest ago are forgotten. */
 const MAX_ADDRESSES = 50_000
 
-/** Counts attempts by address in a sliding window; of this process only. */
+/** Counts attempts by address (or what else tells callers apart, without a colon) in a sliding window; of this process only. */
 export class SlidingWindow {
   readonly #limit: RateLimit
   readonly #attempts = new Map<string, number[]>()
@@ -23,8 +36,9 @@ export class SlidingWindow {
    * Counts an attempt. 0 when it may go on, else the wait in ms. Refused attempts are not counted: who waits as told gets through.
    *
    * @param nowMs of a clock that never goes back.
+   * @param count how much it counts; 0 is never refused.
    */
-  attempt(address: string, nowMs: number): number {
+  attempt(address: string, nowMs: number, count = 1): number {
     const key = network(address)
     const recent = (this.#attempts.get(key) ?? []).filter((atMs) => nowMs - atMs < this.#limit.windowMs)
     const oldest = recent[0]
@@ -32,8 +46,9 @@ export class SlidingWindow {
     this.#attempts.delete(key)
     this.#attempts.set(key, recent)
     if (this.#attempts.size > MAX_ADDRESSES) this.#forgetOldest()
-    if (recent.length >= this.#limit.maxCount && oldest !== undefined) return oldest + this.#limit.windowMs - nowMs
-    recent.push(nowMs)
+    if (count > 0 && recent.length >= this.#limit.maxCount && oldest !== undefined)
+      return oldest + this.#limit.windowMs - nowMs
+    for (let counted = 0; counted < count; counted++) recent.push(nowMs)
     return 0
   }
 

@@ -1,7 +1,9 @@
 import { MosaikError } from '../../domain/errors.ts'
+import type { Id } from '../../domain/ids.ts'
 import type { Link } from '../../domain/link.ts'
 import { captionsPlaylist, masterPlaylist, mediaPlaylist } from '../../domain/playlist.ts'
 import type { Manifest, ManifestAsset, PlaybackIndex } from '../../domain/recording.ts'
+import { SPRITE_FILE } from '../../domain/storyboard.ts'
 
 /** What the watch page learns of a recording (`/s/<grant>/recording.json`). Names, e-mail addresses and node layout stay inside. */
 export interface RecordingView {
@@ -11,12 +13,23 @@ export interface RecordingView {
   readonly durationMs: number
   /** When the link ends, ISO 8601. */
   readonly linkExpiresAt: string
-  /** Empty while nothing can be played yet. Relative addresses throughout. */
+  /** `unplayable`: no rendition could be made of it, and none will be by itself; the original is safe. */
+  readonly state: 'ready' | 'preparing' | 'unplayable'
+  /** Empty unless `ready`. Relative addresses throughout. */
   readonly renditions: readonly RenditionView[]
   readonly captions: readonly { readonly language: string; readonly url: string }[]
   readonly poster: string | null
+  /** WebVTT whose cues name parts of a picture beside it (`storyboard.jpg#xywh=…`). */
+  readonly storyboard: string | null
   readonly allowDownload: boolean
-  readonly download: { readonly url: string; readonly contentBytes: number } | null
+  /** The original, byte for byte. */
+  readonly download: DownloadView | null
+}
+
+/** A file that may be taken away. */
+export interface DownloadView {
+  readonly url: string
+  readonly contentBytes: number
 }
 
 /** One quality of a recording. */
@@ -26,12 +39,20 @@ export interface RenditionView {
   readonly height: number
   readonly bandwidthBitsPerSecond: number
   readonly playlist: string
+  /** The whole rendition as one MP4. */
+  readonly download: DownloadView | null
 }
 
 type Rendition = ManifestAsset & { readonly playback: PlaybackIndex }
 
-/** The view of an opened manifest through a link. */
-export function recordingView(manifest: Manifest, link: Link): RecordingView {
+/** Names of a storyboard's parts: in the manifest, and in addresses. */
+const storyboardParts = {
+  [SPRITE_FILE]: { name: 'sprite', mediaType: 'image/jpeg' },
+  'storyboard.vtt': { name: 'thumbnails', mediaType: 'text/vtt; charset=utf-8' },
+} as const
+
+/** The view of an opened manifest through a link. @param isUnplayable what the catalog says of it. */
+export function recordingView(manifest: Manifest, link: Link, isUnplayable: boolean): RecordingView {
   const renditions = playable(manifest)
   const poster = manifest.assets.find(({ kind }) => kind === 'poster')
   const original = link.allowDownload ? manifest.assets.find(({ kind }) => kind === 'original') : undefined
@@ -40,17 +61,50 @@ export function recordingView(manifest: Manifest, link: Link): RecordingView {
     startedAt: manifest.startedAtMs === null ? null : new Date(manifest.startedAtMs).toISOString(),
     durationMs: durationMs(renditions),
     linkExpiresAt: new Date(link.expiresAtMs).toISOString(),
-    renditions: renditions.map(({ id, name, playback }) => ({
+    state: renditions.length > 0 ? 'ready' : isUnplayable ? 'unplayable' : 'preparing',
+    renditions: renditions.map(({ id, name, playback, contentBytes }) => ({
       name,
       width: playback.width,
       height: playback.height,
       bandwidthBitsPerSecond: playback.bandwidthBitsPerSecond,
       playlist: `${id}.m3u8`,
+      download: link.allowDownload ? { url: `${id}.download`, contentBytes } : null,
     })),
     captions: captionsOf(manifest).map(({ id, name }) => ({ language: name, url: `${id}.vtt` })),
     poster: poster === undefined ? null : `${poster.id}.jpg`,
+    storyboard: Object.keys(storyboardParts).every((file) => storyboardPart(manifest, file)) ? 'storyboard.vtt' : null,
     allowDownload: link.allowDownload,
     download: original === undefined ? null : { url: 'download', contentBytes: original.contentBytes },
+  }
+}
+
+/** True when there is something to play. */
+export function isPlayable(manifest: Manifest): boolean {
+  return playable(manifest).length > 0
+}
+
+/** A part of the storyboard by the name it has in addresses. */
+export function storyboardPart(
+  manifest: Manifest,
+  file: string,
+): { readonly id: Id; readonly mediaType: string } | undefined {
+  const part = file in storyboardParts ? storyboardParts[file as keyof typeof storyboardParts] : undefined
+  const asset = manifest.assets.find(({ kind, name }) => kind === 'storyboard' && name === part?.name)
+  return part && asset && { id: asset.id, mediaType: part.mediaType }
+}
+
+/** A rendition as a file: what it is called, and its media type. @throws E_ASSET_UNKNOWN for anything else. */
+export function renditionFile(
+  manifest: Manifest,
+  assetId: string,
+): { readonly name: string; readonly mediaType: string } {
+  const rendition = playable(manifest).find(({ id }) => id === assetId)
+  if (rendition === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'there is no such rendition')
+  const isSound = rendition.mediaType.startsWith('audio/')
+  const title = manifest.title.trim() === '' ? 'recording' : manifest.title.replace(/[/\\]/g, '_')
+  return {
+    name: isSound ? `${title}.m4a` : `${title} (${rendition.name}).mp4`,
+    mediaType: isSound ? 'audio/mp4' : 'video/mp4',
   }
 }
 

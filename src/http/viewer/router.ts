@@ -3,13 +3,22 @@ import type { Links } from '../../access/links.ts'
 import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import type { Link } from '../../domain/link.ts'
 import type { ManifestAsset } from '../../domain/recording.ts'
+import type { RecordingCatalog } from '../../ports/catalog/recordings.ts'
 import type { Clock, Log } from '../../ports/system.ts'
 import type { AssetReader, VaultReader } from '../../ports/vault-reader.ts'
 import { attachment, sendJson, sendText, setViewerHeaders } from '../headers.ts'
 import { RateLimited, problemHandler } from '../problem.ts'
 import { EXCHANGE_MAX_BYTES, admitExchange, exchangeToken } from './exchange.ts'
-import { EXCHANGE_RATE_LIMIT, type RateLimit } from './rate-limit.ts'
-import { inlineMediaType, masterPlaylistOf, mediaPlaylistOf, recordingView } from './recording-view.ts'
+import { EXCHANGE_RATE_LIMIT, SEGMENT_RATE_LIMIT, SlidingWindow, wastedSegments, type RateLimit } from './rate-limit.ts'
+import {
+  inlineMediaType,
+  isPlayable,
+  masterPlaylistOf,
+  mediaPlaylistOf,
+  recordingView,
+  renditionFile,
+  storyboardPart,
+} from './recording-view.ts'
 import { sendAsset, sessionEtag } from './send-asset.ts'
 import { cookieSecretOf } from './session-cookie.ts'
 import { serveFile, type WatchPage } from './watch-page.ts'
@@ -18,17 +27,21 @@ import { serveFile, type WatchPage } from './watch-page.ts'
 export interface ViewerRouterOptions {
   readonly links: Links
   readonly reader: VaultReader
+  /** Asked how a recording is that cannot be played. */
+  readonly recordings: Pick<RecordingCatalog, 'get'>
   readonly log: Log
   readonly clock: Clock
   /** Where viewers reach the vault. With https cookies are Secure; its path is the prefix under which the router is reached. */
   readonly publicUrl: string
   readonly page: WatchPage
+  /** Wasted segments by session; default 1,200 a minute. */
+  readonly segmentRateLimit?: RateLimit
   /** Exchanges by address; default 10 a minute. The address is `request.ip`: set "trust proxy" on the app behind a proxy. */
   readonly exchangeRateLimit?: RateLimit
 }
 
 const HLS = 'application/vnd.apple.mpegurl'
-const assetPattern = /^([0-9a-f]{32})(?:\.(m3u8|mp4|vtt|jpg))?$/
+const assetPattern = /^([0-9a-f]{32})(?:\.(m3u8|mp4|vtt|jpg|download))?$/
 /** Bodies that one session may have open at once: a player needs one or two. */
 const MAX_STREAMS = 8
 const STREAMS_FULL_WAIT_MS = 1_000
@@ -100,12 +113,30 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
 }
 
 /** Answers to a session: by the last part of the path. */
-function visitHandlers({ links, reader }: ViewerRouterOptions): (visit: Visit, file: string) => Promise<void> {
+function visitHandlers({
+  links,
+  reader,
+  recordings,
+  clock,
+  segmentRateLimit = SEGMENT_RATE_LIMIT,
+}: ViewerRouterOptions): (visit: Visit, file: string) => Promise<void> {
   const streams = new Map<string, number>()
+  const segments = new SlidingWindow(segmentRateLimit)
 
   /** Opens anew for each request: keys stay in memory no longer than that. */
-  function open({ link, abort }: Visit, purpose: 'play' | 'download') {
-    return reader.open(link.organisation, link.recording, purpose, abort.signal)
+  async function open({ link, abort }: Visit, purpose: 'play' | 'download') {
+    try {
+      return await reader.open(link.organisation, link.recording, purpose, abort.signal)
+    } catch (error) {
+      // what could never be stored will not be there by waiting
+      if (isMosaikError(error, 'E_RECORDING_NOT_READY') && (await stateOf(link)) === 'failed')
+        throw new MosaikError('E_LINK_INVALID', 'this recording was never stored')
+      throw error
+    }
+  }
+
+  async function stateOf(link: Link) {
+    return (await recordings.get(link.recording, link.organisation))?.state
   }
 
   /** Streams an asset under the eyes of the session. */
@@ -117,7 +148,13 @@ function visitHandlers({ links, reader }: ViewerRouterOptions): (visit: Visit, f
     const guard = links.guard(grant, cookieSecret, abort)
     try {
       const etag = sessionEtag(cookieSecret, asset.asset)
-      await sendAsset(request, response, { reader: asset, mediaType, etag, disposition, signal: abort.signal })
+      await sendAsset(request, response, {
+        ...{ reader: asset, mediaType, etag, disposition, signal: abort.signal },
+        bill: (startBytes, endBytes) => {
+          const waitMs = segments.attempt(grant, clock.monotonicMs(), wastedSegments(startBytes, endBytes))
+          if (waitMs > 0) throw new RateLimited(waitMs)
+        },
+      })
     } finally {
       guard.stop()
       const left = (streams.get(grant) ?? 1) - 1
@@ -134,7 +171,9 @@ function visitHandlers({ links, reader }: ViewerRouterOptions): (visit: Visit, f
       return
     }
     if (file === 'recording.json') {
-      sendJson(response, 200, recordingView((await open(visit, 'play')).manifest, link))
+      const { manifest } = await open(visit, 'play')
+      const isUnplayable = !isPlayable(manifest) && (await stateOf(link)) === 'unplayable'
+      sendJson(response, 200, recordingView(manifest, link, isUnplayable))
       return
     }
     if (file === 'master.m3u8') {
@@ -149,7 +188,21 @@ function visitHandlers({ links, reader }: ViewerRouterOptions): (visit: Visit, f
       await stream(visit, opened.asset(original.id), downloadMediaType(original), attachment(original.name))
       return
     }
+    if (file.startsWith('storyboard.')) {
+      const opened = await open(visit, 'play')
+      const part = storyboardPart(opened.manifest, file)
+      if (part === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'there is no storyboard')
+      await stream(visit, opened.asset(part.id), part.mediaType)
+      return
+    }
     const [, assetId, extension] = assetPattern.exec(file) ?? []
+    if (assetId !== undefined && extension === 'download') {
+      if (!link.allowDownload) throw new MosaikError('E_FORBIDDEN', 'this link does not allow the download')
+      const opened = await open(visit, 'download')
+      const { name, mediaType } = renditionFile(opened.manifest, assetId)
+      await stream(visit, opened.asset(assetId), mediaType, attachment(name))
+      return
+    }
     if (assetId === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'there is no such part')
     const opened = await open(visit, 'play')
     if (extension === 'm3u8') {

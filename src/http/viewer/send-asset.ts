@@ -13,6 +13,8 @@ export interface AssetDelivery {
   readonly etag: string
   /** Content-Disposition; absent: shown in place. */
   readonly disposition?: string | undefined
+  /** Told what is going to be read, before it is: throws when it is too much. */
+  readonly bill?: (startBytes: number, endBytes: number) => void
   /** Aborts the reading; an answer that has begun is then broken off. */
   readonly signal: AbortSignal
 }
@@ -35,7 +37,7 @@ export function sessionEtag(secret: string, asset: ManifestAsset): string {
  * @throws whatever the reader throws; the caller answers or, once headers are out, breaks off.
  */
 export async function sendAsset(request: Request, response: Response, delivery: AssetDelivery): Promise<void> {
-  const { reader, etag, mediaType, disposition, signal } = delivery
+  const { reader, etag, mediaType, disposition, bill, signal } = delivery
   const sizeBytes = reader.asset.contentBytes
   const ranged = request.method === 'GET' && rangeApplies(request.get('if-range'), etag)
   const range = parseRange(ranged ? request.get('range') : undefined, sizeBytes)
@@ -48,6 +50,7 @@ export async function sendAsset(request: Request, response: Response, delivery: 
   const [startBytes, endBytes] = range.kind === 'part' ? [range.startBytes, range.endBytes] : [0, sizeBytes]
   const lengthBytes = endBytes - startBytes
   const isHead = request.method === 'HEAD'
+  if (!isHead) bill?.(startBytes, endBytes)
   const body =
     isHead || lengthBytes === 0 ? undefined : reader.read(startBytes, endBytes, signal)[Symbol.asyncIterator]()
   try {

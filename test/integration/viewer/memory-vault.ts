@@ -1,6 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { MosaikError } from '../../../src/domain/errors.ts'
-import type { AssetKind, Manifest, ManifestAsset, PlaybackIndex } from '../../../src/domain/recording.ts'
+import type {
+  AssetKind,
+  Manifest,
+  ManifestAsset,
+  PlaybackIndex,
+  RecordingState,
+} from '../../../src/domain/recording.ts'
+import type { RecordingRow } from '../../../src/ports/catalog/recordings.ts'
 import type { AssetReader, VaultReader } from '../../../src/ports/vault-reader.ts'
 
 const CHUNK_BYTES = 65_536
@@ -31,6 +38,8 @@ export class MemoryVault implements VaultReader {
   runningReads = 0
   /** Bytes given out over all reads. */
   givenBytes = 0
+  /** What the catalog says of the recordings. */
+  state: RecordingState = 'ready'
   /** Purposes of all openings. */
   readonly purposes: string[] = []
 
@@ -65,9 +74,17 @@ export class MemoryVault implements VaultReader {
     return manifest
   }
 
+  get(id: string, organisation: string): Promise<RecordingRow | undefined> {
+    const known = this.#recordings.get(id)?.manifest.organisation === organisation
+    // the viewer asks for nothing but the state
+    return Promise.resolve(known ? ({ id, organisation, state: this.state } as RecordingRow) : undefined)
+  }
+
   async open(organisation: string, recording: string, purpose: string) {
     await Promise.resolve()
     this.purposes.push(purpose)
+    if (['received', 'storing', 'failed'].includes(this.state))
+      throw new MosaikError('E_RECORDING_NOT_READY', 'the recording is still being stored')
     if (this.isDown) throw TOO_FEW()
     const found = this.#recordings.get(recording)
     if (found?.manifest.organisation !== organisation) throw new MosaikError('E_RECORDING_UNKNOWN', 'no such recording')

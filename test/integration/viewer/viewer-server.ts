@@ -32,7 +32,7 @@ export const organisation = '0a'.repeat(16)
 
 /** @param publicUrl another address than the real one, for example with https. */
 export async function startViewerServer(
-  options: { page?: WatchPage; publicUrl?: string; exchangeRateLimit?: RateLimit } = {},
+  options: { page?: WatchPage; publicUrl?: string; exchangeRateLimit?: RateLimit; segmentRateLimit?: RateLimit } = {},
 ): Promise<ViewerServer> {
   const logLines: string[] = []
   const requestLines: string[] = []
@@ -75,9 +75,10 @@ export async function startViewerServer(
   const empty = new Uint8Array()
   app.use(
     createViewerRouter({
-      ...{ links, reader: vault, log, clock },
+      ...{ links, reader: vault, recordings: vault, log, clock },
       publicUrl: options.publicUrl ?? origin,
       page: options.page ?? { html: empty, script: empty, style: empty },
+      ...(options.segmentRateLimit === undefined ? {} : { segmentRateLimit: options.segmentRateLimit }),
       exchangeRateLimit: options.exchangeRateLimit ?? { maxCount: 1_000, windowMs: 60_000 },
     }),
   )

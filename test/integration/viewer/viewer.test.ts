@@ -29,6 +29,8 @@ function deposit(target: ViewerServer, title = 'Geheime Sitzung'): Manifest {
     },
     { kind: 'poster', name: 'poster', mediaType: 'image/svg+xml', content: text('poster') },
     { kind: 'captions', name: 'de', mediaType: 'text/html', content: text('WEBVTT\n') },
+    { kind: 'storyboard', name: 'sprite', mediaType: 'text/html', content: text('small pictures') },
+    { kind: 'storyboard', name: 'thumbnails', mediaType: 'text/html', content: text('WEBVTT\n\nstoryboard.jpg') },
   ])
 }
 
@@ -38,7 +40,12 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 beforeEach(() => {
-  Object.assign(server.vault, { isDown: false, failAfterBytes: Number.POSITIVE_INFINITY, chunkDelayMs: 0 })
+  Object.assign(server.vault, {
+    isDown: false,
+    failAfterBytes: Number.POSITIVE_INFINITY,
+    chunkDelayMs: 0,
+    state: 'ready',
+  })
 })
 
 const asset = (kind: string): string => manifest.assets.find((candidate) => candidate.kind === kind)?.id ?? ''
@@ -229,9 +236,11 @@ describe('the recording', () => {
       title: 'Geheime Sitzung',
       startedAt: '2026-11-20T09:30:00.000Z',
       durationMs: 4000,
-      renditions: [{ name: '720p', width: 1280, height: 720 }],
+      state: 'ready',
+      renditions: [{ name: '720p', width: 1280, height: 720, download: null }],
       captions: [{ language: 'de', url: `${asset('captions')}.vtt` }],
       poster: `${asset('poster')}.jpg`,
+      storyboard: 'storyboard.vtt',
       allowDownload: false,
       download: null,
     })
@@ -277,6 +286,59 @@ describe('the recording', () => {
     )
     expect((await bytesOf(response)).equals(original)).toBe(true)
     expect(server.vault.purposes.at(-1)).toBe('download')
+  })
+
+  it('has its small pictures beside the text that names them', async () => {
+    const { get } = await viewer()
+    const cues = await get('storyboard.vtt')
+    expect(cues.headers.get('content-type')).toBe('text/vtt; charset=utf-8')
+    const sprite = await get((await cues.text()).split('\n').at(-1) ?? '')
+    expect(sprite.headers.get('content-type')).toBe('image/jpeg')
+    expect(await sprite.text()).toBe('small pictures')
+    for (const name of ['storyboard.png', 'storyboard.', 'storyboard.constructor', asset('storyboard')])
+      expect((await get(name)).status).toBe(404)
+  })
+
+  it('is to be had as one MP4 by links that allow its download', async () => {
+    const without = await viewer()
+    expect((await without.get(`${asset('rendition')}.download`)).status).toBe(403)
+    const { get } = await viewer({ allowDownload: true })
+    const { renditions } = (await (await get('recording.json')).json()) as {
+      renditions: { download: { url: string; contentBytes: number } }[]
+    }
+    expect(renditions[0]?.download.contentBytes).toBe(film.length)
+    const response = await get(renditions[0]?.download.url ?? '')
+    expect(response.headers.get('content-type')).toBe('video/mp4')
+    expect(response.headers.get('content-disposition')).toBe(
+      `attachment; filename="Geheime Sitzung (720p).mp4"; filename*=UTF-8''Geheime%20Sitzung%20%28720p%29.mp4`,
+    )
+    expect((await bytesOf(response)).equals(film)).toBe(true)
+    expect(server.vault.purposes.at(-1)).toBe('download')
+    // no way around the original's own
+    for (const kind of ['original', 'poster', 'captions'])
+      expect((await get(`${asset(kind)}.download`)).status).toBe(404)
+  })
+
+  it('says whether it is being prepared or cannot be played, and is gone when it could not be stored', async () => {
+    const bare = server.vault.add(organisation, 'Ohne Bild', [
+      { kind: 'original', name: 'a.mp4', mediaType: 'video/mp4', content: original },
+    ])
+    const { get } = await viewer({ allowDownload: true }, bare)
+    for (const [state, told] of [
+      ['transcoding', 'preparing'],
+      ['stored', 'preparing'],
+      ['unplayable', 'unplayable'],
+    ] as const) {
+      server.vault.state = state
+      const view = await (await get('recording.json')).json()
+      expect(view).toMatchObject({ title: 'Ohne Bild', state: told, renditions: [], storyboard: null })
+      expect((await get('download')).status).toBe(200)
+      expect((await get('master.m3u8')).status).toBe(409)
+    }
+    server.vault.state = 'storing'
+    expect((await get('recording.json')).status).toBe(409)
+    server.vault.state = 'failed'
+    expect((await get('recording.json')).status).toBe(404)
   })
 
   it('of one grant is closed to the cookie of another', async () => {
@@ -338,6 +400,31 @@ describe('ranges', () => {
     const response = await get(`${asset('rendition')}.mp4`, { method: 'HEAD', headers: { range: 'bytes=0-5' } })
     expect([response.status, response.headers.get('content-length')]).toEqual([200, String(size)])
     expect(server.vault.givenBytes).toBe(before)
+  })
+
+  it('are billed in segments that they open for less than they hold; a whole file is nearly free', async () => {
+    const limited = await startViewerServer({ segmentRateLimit: { maxCount: 20, windowMs: 60_000 } })
+    const recording = deposit(limited)
+    const id = recording.assets.find(({ kind }) => kind === 'rendition')?.id ?? ''
+    const session = async () => {
+      const response = await exchange((await limited.link(recording)).token, {}, limited)
+      const { grant } = (await response.json()) as { grant: string }
+      const cookie = response.headers.get('set-cookie')?.split(';')[0] ?? ''
+      return async (range?: string) => {
+        const headers = { cookie, ...(range === undefined ? {} : { range }) }
+        const answer = await fetch(`${limited.origin}/s/${grant}/${id}.mp4`, { headers })
+        await answer.arrayBuffer()
+        return answer
+      }
+    }
+    const [nibbler, other] = [await session(), await session()]
+    const statuses: number[] = []
+    for (let i = 0; i < 22; i++) statuses.push((await nibbler(`bytes=${i * 100_000}-${i * 100_000}`)).status)
+    expect(statuses).toEqual([...Array<number>(20).fill(206), 429, 429])
+    const refused = await nibbler('bytes=0-0')
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(50)
+    for (let i = 0; i < 15; i++) expect((await other()).status).toBe(200)
+    await limited.close()
   })
 
   it('keep to If-Range; the tag is stable in a session, differs between sessions, and is no hash', async () => {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import type { PlannableStream } from '../../../src/domain/media-plan.ts'
 import { planStoryboard, storyboardCues } from '../../../src/domain/storyboard.ts'
 
-const video = {
+const video: PlannableStream = {
   ...{ index: 1, type: 'video', codec: 'h264', profile: null, width: 1920, height: 1080 },
   ...{ pixelFormat: null, bitsPerSecond: null, rotationDegrees: 0 },
-} as const
+}
 const plan = (durationMs: number, size: { width?: number; height?: number } = {}) =>
   planStoryboard({ format: 'mov', durationMs, streams: [{ ...video, ...size }] })
 
