@@ -21,10 +21,14 @@ export interface PlannableMedia {
   readonly streams: readonly PlannableStream[]
 }
 
+/** What is done with a stream: remuxed as it is, encoded anew, or there is none. */
+export type StreamMode = 'copy' | 'encode' | 'none'
+
 /** A rendition to make; the same shape as ports/media's RenditionPlan. */
 export interface PlannedRendition {
   readonly name: string
-  readonly mode: 'copy' | 'encode'
+  readonly videoMode: StreamMode
+  readonly audioMode: StreamMode
   readonly width: number
   readonly height: number
   readonly videoStream: number | null
@@ -50,6 +54,8 @@ export const ladder: readonly Rung[] = [
 const WORTHWHILE = 0.8
 /** Source pictures of up to this multiple of the rung's bits are copied; above, phones would stall. */
 const COPY_MAX_RATE = 4
+/** The same for sound beside a picture that is encoded. */
+const SOUND_COPY_MAX_RATE = 2
 /** No rendition is longer on one side: decoders in telephones end here. */
 const SIDE_MAX = 4096
 const AUDIO_BITS_PER_SECOND = 128_000
@@ -75,15 +81,15 @@ export function planRenditions(media: PlannableMedia): PlannedRendition[] {
   // The source's own size, when it lies between rungs or below them all, or can be copied as it is.
   const fits = shorter <= top.lines
   const rung = nearestRung(shorter)
-  const copies = fits && isCopyable(media, video, audio, rung)
+  const copies = fits && isCopyablePicture(media, video, rung)
   if (copies || (fits && !ladder.some(({ lines }) => isNear(shorter, lines)))) {
-    plans.push(planVideo(video, audio, { ...rung, lines: shorter }, copies ? 'copy' : 'encode'))
+    plans.push(planVideo(media, video, audio, { ...rung, lines: shorter }, copies ? 'copy' : 'encode'))
   }
   for (const step of ladder) {
     const above = plans.at(-1)
     if (step.lines > shorter) continue
     if (above !== undefined && step.lines > Math.min(above.width, above.height) * WORTHWHILE) continue
-    plans.push(planVideo(video, audio, step, 'encode'))
+    plans.push(planVideo(media, video, audio, step, 'encode'))
   }
   return plans
 }
@@ -100,7 +106,7 @@ function nearestRung(lines: number): Rung {
   return rung
 }
 
-function isCopyable(media: PlannableMedia, video: PlannableStream, audio: PlannableStream | null, rung: Rung): boolean {
+function isCopyablePicture(media: PlannableMedia, video: PlannableStream, rung: Rung): boolean {
   return (
     hasCopyableFormat(media) &&
     video.codec === 'h264' &&
@@ -110,8 +116,7 @@ function isCopyable(media: PlannableMedia, video: PlannableStream, audio: Planna
     copyableProfiles.includes(video.profile?.toLowerCase() ?? '') &&
     copyablePixels.includes(video.pixelFormat ?? '') &&
     (video.bitsPerSecond ?? 0) <= rung.videoBitsPerSecond * COPY_MAX_RATE &&
-    Math.max(video.width, video.height) <= SIDE_MAX &&
-    (audio === null || isCopyableAudio(audio))
+    Math.max(video.width, video.height) <= SIDE_MAX
   )
 }
 
@@ -120,20 +125,30 @@ function hasCopyableFormat(media: PlannableMedia): boolean {
   return media.format.split(',').some((name) => copyableFormats.includes(name))
 }
 
-function isCopyableAudio(audio: PlannableStream): boolean {
-  return audio.codec === 'aac' && ['lc', 'he-aac'].includes(audio.profile?.toLowerCase() ?? '')
+/** Sound is copied where every browser plays it, and its container gives each packet a time. */
+function soundMode(media: PlannableMedia, audio: PlannableStream | null, maxBitsPerSecond: number): StreamMode {
+  if (audio === null) return 'none'
+  const copies =
+    hasCopyableFormat(media) &&
+    audio.codec === 'aac' &&
+    ['lc', 'he-aac'].includes(audio.profile?.toLowerCase() ?? '') &&
+    (audio.bitsPerSecond ?? 0) <= maxBitsPerSecond
+  return copies ? 'copy' : 'encode'
 }
 
 function planVideo(
+  media: PlannableMedia,
   video: PlannableStream,
   audio: PlannableStream | null,
   rung: Rung,
-  mode: PlannedRendition['mode'],
+  videoMode: 'copy' | 'encode',
 ): PlannedRendition {
   const size = scaledSize(video.width, video.height, rung.lines)
   return {
     name: `${String(Math.min(size.width, size.height))}p`,
-    mode,
+    videoMode,
+    // Beside a picture that is untouched the sound is small, whatever it is.
+    audioMode: soundMode(media, audio, videoMode === 'copy' ? Infinity : rung.audioBitsPerSecond * SOUND_COPY_MAX_RATE),
     ...size,
     videoStream: video.index,
     audioStream: audio?.index ?? null,
@@ -145,7 +160,8 @@ function planVideo(
 function planAudio(media: PlannableMedia, audio: PlannableStream): PlannedRendition {
   return {
     name: 'audio',
-    mode: isCopyableAudio(audio) && hasCopyableFormat(media) ? 'copy' : 'encode',
+    videoMode: 'none',
+    audioMode: soundMode(media, audio, Infinity),
     width: 0,
     height: 0,
     videoStream: null,

@@ -32,11 +32,12 @@ export interface MediaInfo {
   readonly streams: readonly MediaStream[]
 }
 
-/** One rendition to make. `copy`: video and audio are remuxed as they are. */
+/** One rendition to make. `copy`: remuxed as it is; `none`: the stream is null. */
 export interface RenditionPlan {
   /** "720p", "360p", "audio". */
   readonly name: string
-  readonly mode: 'copy' | 'encode'
+  readonly videoMode: 'copy' | 'encode' | 'none'
+  readonly audioMode: 'copy' | 'encode' | 'none'
   /** 0 without video; always even. */
   readonly width: number
   readonly height: number

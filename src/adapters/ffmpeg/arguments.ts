@@ -94,12 +94,13 @@ export function renditionArguments(url: string, limits: ToolLimits, plan: Rendit
   const output = [
     ...maps([plan.videoStream, plan.audioStream]),
     ...anonymous,
-    ...['-max_muxing_queue_size', 4096],
-    ...(plan.mode === 'copy' ? ['-c', 'copy'] : []),
+    // Sound that begins late holds back the picture in memory until then.
+    ...['-max_muxing_queue_size', 4096, '-muxing_queue_data_threshold', 256 * 1024 * 1024],
+    ...(plan.videoMode === 'copy' ? ['-c:v', 'copy'] : []),
+    ...(plan.videoMode === 'encode' ? encodeVideo(plan, limits) : []),
     // Sound from MPEG-TS carries its description in each packet; MP4 wants it once. Others pass through unchanged.
-    ...(plan.mode === 'copy' && plan.audioStream !== null ? ['-bsf:a', 'aac_adtstoasc'] : []),
-    ...(plan.mode === 'encode' && hasVideo ? encodeVideo(plan, limits) : []),
-    ...(plan.mode === 'encode' && plan.audioStream !== null ? encodeAudio(plan) : []),
+    ...(plan.audioMode === 'copy' ? ['-c:a', 'copy', '-bsf:a', 'aac_adtstoasc'] : []),
+    ...(plan.audioMode === 'encode' ? encodeAudio(plan) : []),
     ...fragments(hasVideo),
     ...['-f', 'mp4'],
   ]

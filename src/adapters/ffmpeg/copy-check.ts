@@ -12,39 +12,58 @@ const PLACE_MS = 50_000
 const PLACE_WALL_MS = 10 * 60_000
 const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 
-/** Why a source had better not be copied although its coding would allow it. */
-export type CopyObstacle = 'key frames too far apart' | 'sound begins late' | 'sound with holes'
+/** Why a stream had better not be copied although its coding would allow it; undefined where nothing speaks against it. */
+export interface CopyObstacles {
+  readonly video?: 'key frames too far apart'
+  readonly audio?: 'sound begins late' | 'sound with holes'
+}
+
+/** What was found of an input, so that several renditions of it look once. */
+const found = new WeakMap<MediaInput, Map<string, CopyObstacles>>()
 
 /**
  * Looks at the packets in up to three places of the file, not at all of it: to read everything twice from the vault
  * would cost more than a rare long segment does. It has to be decided beforehand, because the bytes of a copy are on
  * their way into the vault while its index is still growing.
+ *
+ * Sound is compared with the first picture of the file also where the plan has none: all renditions have the same clock.
  */
-export async function findCopyObstacle(
+export async function findCopyObstacles(
   host: ToolHost,
   input: MediaInput,
   info: MediaInfo,
   plan: RenditionPlan,
   signal: AbortSignal,
-): Promise<CopyObstacle | undefined> {
+): Promise<CopyObstacles> {
+  const streams = {
+    video: plan.videoStream ?? info.streams.find(({ type }) => type === 'video')?.index ?? null,
+    audio: plan.audioStream,
+  }
+  const known = found.get(input) ?? new Map<string, CopyObstacles>()
+  found.set(input, known)
+  const key = JSON.stringify(streams)
+  const before = known.get(key)
+  if (before !== undefined) return before
+
   const isShort = info.durationMs <= 4 * PLACE_MS
+  let obstacles: CopyObstacles = {}
   for (const share of isShort ? [0] : [0, 0.4, 0.8]) {
     const startMs = Math.round(info.durationMs * share)
     const lengthMs = isShort ? info.durationMs + 1000 : PLACE_MS
-    const obstacle = await lookAtPlace(host, input, plan, startMs, lengthMs, signal)
-    if (obstacle !== undefined) return obstacle
+    obstacles = { ...(await lookAtPlace(host, input, streams, startMs, lengthMs, signal)), ...obstacles }
   }
-  return undefined
+  known.set(key, obstacles)
+  return obstacles
 }
 
 async function lookAtPlace(
   host: ToolHost,
   input: MediaInput,
-  plan: RenditionPlan,
+  streams: { readonly video: number | null; readonly audio: number | null },
   startMs: number,
   lengthMs: number,
   signal: AbortSignal,
-): Promise<CopyObstacle | undefined> {
+): Promise<CopyObstacles> {
   const run = {
     program: 'ffprobe' as const,
     argumentList: (url: string) => placeArguments(url, host.limits, startMs, lengthMs),
@@ -53,23 +72,33 @@ async function lookAtPlace(
     outputBytes: PLACE_OUTPUT_BYTES,
   }
   let keyFrameMs: number | undefined
+  let keyFrameGapMs = 0
   let pictureStartMs: number | undefined
   let soundStartMs: number | undefined
   let soundEndMs: number | undefined
+  let holeMs = 0
   for await (const [stream, pts, dts, duration, flags] of csvLines(runTool(host, run, signal))) {
     const at = finiteNumber(pts) ?? finiteNumber(dts)
     if (at === undefined) continue
     const ms = at * 1000
-    if (stream === String(plan.videoStream)) {
+    if (stream === String(streams.video)) {
       pictureStartMs = Math.min(pictureStartMs ?? ms, ms)
       if (keyFrameMs === undefined || flags?.startsWith('K') === true) keyFrameMs = ms
-      if (ms - keyFrameMs > KEY_FRAME_MAX_MS) return 'key frames too far apart'
-    } else if (stream === String(plan.audioStream)) {
+      keyFrameGapMs = Math.max(keyFrameGapMs, ms - keyFrameMs)
+    } else if (stream === String(streams.audio)) {
       soundStartMs ??= ms
-      if (soundEndMs !== undefined && ms - soundEndMs > HOLE_MAX_MS) return 'sound with holes'
+      if (soundEndMs !== undefined) holeMs = Math.max(holeMs, ms - soundEndMs)
       soundEndMs = ms + (finiteNumber(duration) ?? 0) * 1000
     }
   }
-  if (startMs > 0 || pictureStartMs === undefined || soundStartMs === undefined) return undefined
-  return soundStartMs - pictureStartMs > HOLE_MAX_MS ? 'sound begins late' : undefined
+  const beginsLate =
+    startMs === 0 &&
+    pictureStartMs !== undefined &&
+    soundStartMs !== undefined &&
+    soundStartMs - pictureStartMs > HOLE_MAX_MS
+  return {
+    ...(keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),
+    ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
+    ...(!beginsLate && holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),
+  }
 }

@@ -2,7 +2,7 @@ import { MosaikError } from '../../domain/errors.ts'
 import type { PlaybackIndex } from '../../domain/recording.ts'
 import type { MediaInfo, MediaInput, RenditionOutput, RenditionPlan } from '../../ports/media.ts'
 import { renditionArguments } from './arguments.ts'
-import { findCopyObstacle } from './copy-check.ts'
+import { findCopyObstacles } from './copy-check.ts'
 import { FragmentIndexer } from './fmp4-index.ts'
 import { runTool } from './run.ts'
 import type { ToolHost } from './run.ts'
@@ -14,7 +14,7 @@ const WALL_FACTOR = 20
 
 /**
  * Prepares one rendition; ffmpeg starts when its bytes are asked for, so a rendition that nobody reads leaves nothing
- * behind. A copy that would play badly is encoded instead.
+ * behind. Of a copy that would play badly, that stream is encoded instead.
  */
 export async function makeRendition(
   host: ToolHost,
@@ -24,7 +24,7 @@ export async function makeRendition(
   progress: (doneMs: number) => void,
   signal: AbortSignal,
 ): Promise<RenditionOutput> {
-  const chosen = await chooseMode(host, input, info, plan, signal)
+  const chosen = await chooseModes(host, input, info, plan, signal)
   const indexer = new FragmentIndexer()
   let index: PlaybackIndex | undefined
 
@@ -56,23 +56,32 @@ export async function makeRendition(
   }
 }
 
-async function chooseMode(
+async function chooseModes(
   host: ToolHost,
   input: MediaInput,
   info: MediaInfo,
   plan: RenditionPlan,
   signal: AbortSignal,
 ): Promise<RenditionPlan> {
-  if (plan.mode === 'encode') return plan
-  const reason = await findCopyObstacle(host, input, info, plan, signal)
-  if (reason === undefined) return plan
-  host.log.info('media.copy-becomes-encode', { rendition: plan.name, reason })
-  return { ...plan, mode: 'encode' }
+  if (plan.videoMode !== 'copy' && plan.audioMode !== 'copy') return plan
+  const { video, audio } = await findCopyObstacles(host, input, info, plan, signal)
+  let chosen = plan
+  if (plan.videoMode === 'copy' && video !== undefined) {
+    host.log.info('media.copy-becomes-encode', { rendition: plan.name, stream: 'video', reason: video })
+    chosen = { ...chosen, videoMode: 'encode' }
+  }
+  if (plan.audioMode === 'copy' && audio !== undefined) {
+    host.log.info('media.copy-becomes-encode', { rendition: plan.name, stream: 'audio', reason: audio })
+    chosen = { ...chosen, audioMode: 'encode' }
+  }
+  return chosen
 }
 
 /** What an honest run can write at most. */
 function outputLimit(input: MediaInput, info: MediaInfo, plan: RenditionPlan): number {
-  if (plan.mode === 'copy') return input.sizeBytes * 1.5 + SLACK_BYTES
-  const bitsPerSecond = plan.videoBitsPerSecond + plan.audioBitsPerSecond
-  return Math.ceil(((bitsPerSecond * info.durationMs) / 8000) * 2) + SLACK_BYTES
+  const copiedBytes = plan.videoMode === 'copy' || plan.audioMode === 'copy' ? input.sizeBytes * 1.5 : 0
+  const bitsPerSecond =
+    (plan.videoMode === 'encode' ? plan.videoBitsPerSecond : 0) +
+    (plan.audioMode === 'encode' ? plan.audioBitsPerSecond : 0)
+  return Math.ceil(copiedBytes + ((bitsPerSecond * info.durationMs) / 8000) * 2) + SLACK_BYTES
 }

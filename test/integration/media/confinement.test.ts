@@ -263,7 +263,7 @@ test('memory stays bounded while a large file goes through slowly', async () => 
   const input = await fixtures.fileInput(path)
   const info = await tool.probe(input, signal)
   const plan = planRenditions(info)[0]
-  if (plan?.mode !== 'copy') throw new Error('no copy planned')
+  if (plan?.videoMode !== 'copy' || plan.audioMode !== 'copy') throw new Error('no copy planned')
   expect(input.sizeBytes).toBeGreaterThan(100_000_000)
   const output = await tool.rendition(input, info, plan, () => undefined, signal)
   const before = process.memoryUsage.rss()

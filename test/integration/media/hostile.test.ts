@@ -190,7 +190,13 @@ describe('broken files', () => {
     const [plan] = planRenditions(info)
     if (plan === undefined) throw new Error('no plan')
     for (const mode of ['copy', 'encode'] as const) {
-      const output = await tool.rendition(input, info, { ...plan, mode }, () => undefined, signal)
+      const output = await tool.rendition(
+        input,
+        info,
+        { ...plan, videoMode: mode, audioMode: mode },
+        () => undefined,
+        signal,
+      )
       const chunks: Uint8Array[] = []
       for await (const chunk of output.bytes) chunks.push(chunk)
       expect(endsEarly(info, output.index())).toMatch(/ends early: [345] of 8 seconds/)
@@ -235,7 +241,13 @@ describe('the vault cannot be read', () => {
         if (plan === undefined) throw new Error('no plan')
         const error = await failure(
           (async () => {
-            const output = await tool.rendition(failing, info, { ...plan, mode }, () => undefined, signal)
+            const output = await tool.rendition(
+              failing,
+              info,
+              { ...plan, videoMode: mode, audioMode: mode },
+              () => undefined,
+              signal,
+            )
             for await (const chunk of output.bytes) void chunk
           })(),
         )

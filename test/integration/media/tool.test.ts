@@ -28,8 +28,13 @@ async function render(
   return { bytes: Buffer.concat(chunks), index: output.index(), progress }
 }
 
+/** What is done with picture and sound, and the size: "720p copy/encode 1280x720". */
+function describePlan({ name, videoMode, audioMode, width, height }: RenditionPlan): string {
+  return `${name} ${videoMode}/${audioMode} ${String(width)}x${String(height)}`
+}
+
 interface Expected {
-  /** name, mode and size of each rendition. */
+  /** As `describePlan` says. */
   readonly renditions: readonly string[]
   readonly frames?: number
   readonly durationMs?: number
@@ -42,9 +47,7 @@ async function checkPlays(path: string, expected: Expected): Promise<void> {
   expect(info.durationMs).toBeGreaterThan(durationMs - 300)
   expect(info.durationMs).toBeLessThan(durationMs + 300)
   const plans = planRenditions(info)
-  expect(plans.map((plan) => `${plan.name} ${plan.mode} ${String(plan.width)}x${String(plan.height)}`)).toEqual(
-    expected.renditions,
-  )
+  expect(plans.map(describePlan)).toEqual(expected.renditions)
   for (const plan of plans) {
     const { bytes, index, progress } = await render(input, info, plan)
     const last = index.segments.at(-1) ?? [0, 0, 0]
@@ -77,30 +80,30 @@ const whole: Record<
   >,
   Expected
 > = {
-  'index-at-end.mp4': { renditions: ['720p copy 1280x720', '360p encode 640x360'], frames: 200 },
-  'late-sound.mp4': { renditions: ['360p copy 640x360'], frames: 80 },
-  'faststart.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
-  'fragmented.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
-  'full-hd.mp4': { renditions: ['720p encode 1280x720', '360p encode 640x360'], frames: 80 },
-  'h264.mkv': { renditions: ['480p copy 854x480', '360p encode 640x360'], frames: 200 },
-  'vp9.webm': { renditions: ['360p encode 640x360'], frames: 200 },
-  'vp8.webm': { renditions: ['360p encode 640x360'], frames: 200 },
-  'odd.webm': { renditions: ['360p encode 640x360'], frames: 200 },
-  'small.mp4': { renditions: ['238p encode 318x238'], frames: 200 },
-  'varying-rate.mkv': { renditions: ['360p copy 640x360'], frames: 132 },
-  'sound.m4a': { renditions: ['audio copy 0x0'] },
-  'sound.ogg': { renditions: ['audio encode 0x0'] },
-  'sound.mp3': { renditions: ['audio encode 0x0'] },
-  'sound.wav': { renditions: ['audio encode 0x0'] },
-  'silent.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
-  'two-sounds.mkv': { renditions: ['360p copy 640x360'], frames: 200 },
-  'ten-bit.mp4': { renditions: ['360p encode 640x360'], frames: 200 },
-  'hevc.mp4': { renditions: ['360p encode 640x360'], frames: 80 },
-  'flash.flv': { renditions: ['360p copy 640x360'], frames: 200 },
-  'old.avi': { renditions: ['480p encode 640x480', '360p encode 480x360'], frames: 200 },
-  'stream.ts': { renditions: ['720p copy 1280x720', '360p encode 640x360'], frames: 200 },
-  'windows.wmv': { renditions: ['360p encode 640x360'], frames: 200 },
-  'wide-pixels.mp4': { renditions: ['360p copy 640x360'], frames: 200 },
+  'index-at-end.mp4': { renditions: ['720p copy/copy 1280x720', '360p encode/copy 640x360'], frames: 200 },
+  'late-sound.mp4': { renditions: ['360p copy/copy 640x360'], frames: 80 },
+  'faststart.mp4': { renditions: ['360p copy/copy 640x360'], frames: 200 },
+  'fragmented.mp4': { renditions: ['360p copy/copy 640x360'], frames: 200 },
+  'full-hd.mp4': { renditions: ['720p encode/copy 1280x720', '360p encode/copy 640x360'], frames: 80 },
+  'h264.mkv': { renditions: ['480p copy/copy 854x480', '360p encode/copy 640x360'], frames: 200 },
+  'vp9.webm': { renditions: ['360p encode/encode 640x360'], frames: 200 },
+  'vp8.webm': { renditions: ['360p encode/encode 640x360'], frames: 200 },
+  'odd.webm': { renditions: ['360p encode/encode 640x360'], frames: 200 },
+  'small.mp4': { renditions: ['238p encode/copy 318x238'], frames: 200 },
+  'varying-rate.mkv': { renditions: ['360p copy/copy 640x360'], frames: 132 },
+  'sound.m4a': { renditions: ['audio none/copy 0x0'] },
+  'sound.ogg': { renditions: ['audio none/encode 0x0'] },
+  'sound.mp3': { renditions: ['audio none/encode 0x0'] },
+  'sound.wav': { renditions: ['audio none/encode 0x0'] },
+  'silent.mp4': { renditions: ['360p copy/none 640x360'], frames: 200 },
+  'two-sounds.mkv': { renditions: ['360p copy/copy 640x360'], frames: 200 },
+  'ten-bit.mp4': { renditions: ['360p encode/copy 640x360'], frames: 200 },
+  'hevc.mp4': { renditions: ['360p encode/copy 640x360'], frames: 80 },
+  'flash.flv': { renditions: ['360p copy/copy 640x360'], frames: 200 },
+  'old.avi': { renditions: ['480p encode/encode 640x480', '360p encode/encode 480x360'], frames: 200 },
+  'stream.ts': { renditions: ['720p copy/copy 1280x720', '360p encode/copy 640x360'], frames: 200 },
+  'windows.wmv': { renditions: ['360p encode/encode 640x360'], frames: 200 },
+  'wide-pixels.mp4': { renditions: ['360p copy/copy 640x360'], frames: 200 },
 }
 
 describe('what meeting systems make', () => {
@@ -127,7 +130,11 @@ describe('what meeting systems make', () => {
     for (const mode of ['copy', 'encode'] as const) {
       const [plan] = planRenditions(info)
       if (plan === undefined) throw new Error('no plan')
-      const { bytes, index } = await render(input, info, { ...plan, mode })
+      const { bytes, index } = await render(input, info, {
+        ...plan,
+        videoMode: mode,
+        audioMode: plan.audioStream === null ? 'none' : mode,
+      })
       expect(index.segments.length).toBeGreaterThan(10)
       const last = index.segments.at(-1) ?? [0, 0, 0]
       expect(last[0] + last[1]).toBe(bytes.byteLength)
@@ -138,7 +145,7 @@ describe('what meeting systems make', () => {
   })
 
   test('a picture to be turned', async () => {
-    await checkPlays(await fixtures.rotatedFixture(), { renditions: ['360p encode 360x640'], frames: 200 })
+    await checkPlays(await fixtures.rotatedFixture(), { renditions: ['360p encode/copy 360x640'], frames: 200 })
   })
 
   test('varying frame rate, encoded: no frame is doubled', async () => {
@@ -146,7 +153,7 @@ describe('what meeting systems make', () => {
     const info = await tool.probe(input, signal)
     const [plan] = planRenditions(info)
     if (plan === undefined) throw new Error('no plan')
-    const { bytes, index } = await render(input, info, { ...plan, mode: 'encode' })
+    const { bytes, index } = await render(input, info, { ...plan, videoMode: 'encode', audioMode: 'encode' })
     const played = await fixtures.playAsHls('varying', bytes, index)
     expect(Math.abs(played.frames - 132)).toBeLessThanOrEqual(2)
     expect(Math.abs(played.pictureMs - DURATION_MS)).toBeLessThan(600)
@@ -154,7 +161,7 @@ describe('what meeting systems make', () => {
 
   test('no length in the file: it is counted', async () => {
     await checkPlays(await fixtures.liveFixture(), {
-      renditions: ['480p copy 854x480', '360p encode 640x360'],
+      renditions: ['480p copy/copy 854x480', '360p encode/copy 640x360'],
       frames: 200,
     })
   })
@@ -169,7 +176,7 @@ describe('what meeting systems make', () => {
     const info = await tool.probe(input, signal)
     const [plan] = planRenditions(info)
     if (plan === undefined) throw new Error('no plan')
-    expect(plan.mode).toBe('copy')
+    expect(plan.videoMode).toBe('copy')
     const { index } = await render(input, info, plan)
     expect(index.segments.length).toBeGreaterThan(10)
     expect(host.logged.some(({ event }) => event === 'media.copy-becomes-encode')).toBe(true)
@@ -186,9 +193,18 @@ describe('what meeting systems make', () => {
     for (const mode of ['copy', 'encode'] as const) {
       const plan = planRenditions(info)[0]
       if (plan === undefined) throw new Error('no plan')
-      const first = await render(input, info, { ...plan, mode })
+      const first = await render(input, info, {
+        ...plan,
+        videoMode: mode,
+        audioMode: plan.audioStream === null ? 'none' : mode,
+      })
       expect(first.bytes.includes('CANARY')).toBe(false)
-      expect((await render(input, info, { ...plan, mode })).bytes.equals(first.bytes), 'the same twice').toBe(true)
+      expect(
+        (
+          await render(input, info, { ...plan, videoMode: mode, audioMode: plan.audioStream === null ? 'none' : mode })
+        ).bytes.equals(first.bytes),
+        'the same twice',
+      ).toBe(true)
     }
   })
 })

@@ -11,14 +11,22 @@ import { describeBeginning } from '../../../src/adapters/ffmpeg/look.ts'
 
 const limits = { maxAllocationBytes: 1000, maxPixels: 2000, threads: 2 }
 const plan = {
-  ...{ name: '360p', mode: 'encode' as const, width: 640, height: 360, videoStream: 0, audioStream: 1 },
+  ...{
+    name: '360p',
+    videoMode: 'encode' as const,
+    audioMode: 'encode' as const,
+    width: 640,
+    height: 360,
+    videoStream: 0,
+    audioStream: 1,
+  },
   ...{ videoBitsPerSecond: 800_000, audioBitsPerSecond: 96_000 },
 }
 
 describe('arguments', () => {
   const lists = {
     rendition: renditionArguments('http://127.0.0.1:1/s', limits, plan),
-    copy: renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, mode: 'copy' }),
+    copy: renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, videoMode: 'copy', audioMode: 'copy' }),
     poster: posterArguments('http://127.0.0.1:1/s', limits, {
       ...{ streamIndex: 0, atMs: 1500, width: 640, height: 360, skipDark: true },
     }),
@@ -33,6 +41,17 @@ describe('arguments', () => {
     expect(list.at(-1)).toBe('pipe:1')
     expect(list).not.toContain('-y')
     expect(list.filter((text) => text === '-i')).toHaveLength(1)
+  })
+  test('picture and sound have a choice each', () => {
+    const mixed = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, videoMode: 'copy' })
+    expect(mixed[mixed.indexOf('-c:v') + 1]).toBe('copy')
+    expect(mixed[mixed.indexOf('-c:a') + 1]).toBe('aac')
+    expect(mixed).not.toContain('-filter:v')
+    const other = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, audioMode: 'copy' })
+    expect(other[other.indexOf('-c:v') + 1]).toBe('libx264')
+    expect(other[other.indexOf('-c:a') + 1]).toBe('copy')
+    const mute = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, audioStream: null, audioMode: 'none' })
+    expect(mute).not.toContain('-c:a')
   })
   test('filters stay one argument', () => {
     expect(lists.poster[lists.poster.indexOf('-filter:v') + 1]).toContain('scale=640:360')

@@ -24,8 +24,12 @@ function media(...streams: PlannableStream[]): PlannableMedia {
 
 function short(from: PlannableMedia): string[] {
   return planRenditions(from).map(
-    ({ name, mode, width, height }) => `${name} ${mode} ${String(width)}x${String(height)}`,
+    ({ name, videoMode, width, height }) => `${name} ${videoMode} ${String(width)}x${String(height)}`,
   )
+}
+
+function modes(from: PlannableMedia): string[] {
+  return planRenditions(from).map(({ name, videoMode, audioMode }) => `${name} ${videoMode}/${audioMode}`)
 }
 
 describe('sizes', () => {
@@ -89,19 +93,34 @@ describe('copying', () => {
     ['too many bits', { bitsPerSecond: 30_000_000 }],
     ['larger than the ladder', { width: 1920, height: 1080 }],
   ])('not copied: %s', (_, change) => {
-    expect(planRenditions(media({ ...video, ...change }, audio)).every(({ mode }) => mode === 'encode')).toBe(true)
+    expect(planRenditions(media({ ...video, ...change }, audio)).every(({ videoMode }) => videoMode === 'encode')).toBe(
+      true,
+    )
   })
 
-  test('not with sound that has to be encoded, not out of AVI', () => {
-    expect(planRenditions(media(video, { ...audio, codec: 'opus' }))[0]?.mode).toBe('encode')
-    expect(planRenditions({ ...media(video, audio), format: 'avi' })[0]?.mode).toBe('encode')
+  test('not out of AVI', () => {
+    expect(modes({ ...media(video, audio), format: 'avi' })[0]).toBe('720p encode/encode')
+  })
+
+  test.each(['opus', 'vorbis', 'pcm_s16le'])('a picture stays untouched beside %s', (codec) => {
+    expect(modes(media(video, { ...audio, codec, profile: null }))).toEqual(['720p copy/encode', '360p encode/encode'])
+  })
+
+  test('sound is copied beside a picture that has to be encoded, unless it is large', () => {
+    const vp9 = { ...video, codec: 'vp9' }
+    expect(modes(media(vp9, audio))).toEqual(['720p encode/copy', '360p encode/copy'])
+    expect(modes(media(vp9, { ...audio, bitsPerSecond: 250_000 }))).toEqual(['720p encode/copy', '360p encode/encode'])
+    expect(modes(media(video, { ...audio, bitsPerSecond: 500_000 }))).toEqual(['720p copy/copy', '360p encode/encode'])
+    expect(modes(media(vp9, { ...audio, profile: 'HE-AACv2' }))[0]).toBe('720p encode/encode')
+    expect(modes(media(vp9))[0]).toBe('720p encode/none')
   })
 })
 
 describe('streams', () => {
   test('sound only', () => {
-    expect(short(media(audio))).toEqual(['audio copy 0x0'])
-    expect(short(media({ ...audio, codec: 'opus' }))).toEqual(['audio encode 0x0'])
+    expect(short(media(audio))).toEqual(['audio none 0x0'])
+    expect(modes(media(audio))).toEqual(['audio none/copy'])
+    expect(modes(media({ ...audio, codec: 'opus' }))).toEqual(['audio none/encode'])
   })
   test('neither picture nor sound', () => {
     expect(planRenditions(media({ ...audio, type: 'text' }))).toEqual([])
