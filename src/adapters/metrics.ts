@@ -39,7 +39,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   const bad = counter('bad_blocks_total', 'Blocks from nodes that were not what they should be', ['kind'])
   const calls = seconds('node_call_seconds', 'Calls to nodes', ['node', 'call', 'outcome'], NODE_SECONDS)
   const bytes = counter('node_bytes_total', 'Bytes to and from nodes', ['node', 'direction'])
-  const hedges = counter('hedges_total', 'Spares asked because another node was late', ['node'])
+  const hedges = counter('hedges_total', 'Spares asked because this node was late', ['node'])
   const streams = gauge('open_streams', 'Reads of content under way', ['purpose'])
   const streamed = counter('streamed_bytes_total', 'Content handed out', ['purpose'])
   const unwraps = counter('unwraps_total', 'Document keys unwrapped', ['purpose'])

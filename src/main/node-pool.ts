@@ -17,6 +17,8 @@ export interface NodePoolPorts {
   readonly atRest: AtRestVault
   readonly driver: NodeDriver
   readonly clock: Clock
+  /** Told the name of a node that was late. */
+  readonly late?: ((node: string) => void) | undefined
 }
 
 /** The catalog's nodes are read again after this long. */
@@ -84,6 +86,15 @@ export class CatalogNodePool implements NodePool {
     } else if (++health.failures >= FAILURES_UNTIL_SICK) {
       health.sickUntilMs = this.#ports.clock.monotonicMs() + SICK_MS
     }
+  }
+
+  late(node: Id): void {
+    const { late } = this.#ports
+    if (!late) return
+    this.#nodeRows().then(
+      (rows) => late(rows.find(({ id }) => id === node)?.name ?? 'unknown'),
+      () => undefined,
+    )
   }
 
   /** Forgets what it knew of the catalog's nodes; the next call looks. */

@@ -146,6 +146,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       atRest: keyring,
       driver,
       clock,
+      late: metrics && ((node) => metrics.hedged(node)),
     })
     closing.push(() => pool.close())
     const media = does('transcode')
@@ -402,7 +403,7 @@ function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): SourceAcces
 
   async function uploadSource(id: Id): Promise<SourceFile> {
     const upload = await catalog.uploads.upload(id)
-    if (upload?.lengthBytes == null) {
+    if (upload === undefined || upload.lengthBytes === null) {
       throw new MosaikError('E_SOURCE_UNREADABLE', 'the upload is gone or never became complete', { upload: id })
     }
     const { filename = 'recording', sha256 } = upload.metadata

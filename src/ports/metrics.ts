@@ -29,7 +29,7 @@ export interface Metrics {
   badBlocks(kind: 'tag' | 'forged', count: number): void
   nodeCalled(node: string, call: NodeCall, outcome: CallOutcome, elapsedMs: number): void
   nodeBytes(node: string, direction: 'written' | 'read', count: number): void
-  /** A spare was asked because another node is late. @param node the spare */
+  /** A spare was asked because this node was late. */
   hedged(node: string): void
   /** A stream of content begins; the answer ends it. */
   streamOpened(purpose: UnwrapPurpose): () => void

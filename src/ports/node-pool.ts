@@ -14,4 +14,6 @@ export interface NodePool {
   expectedMs(node: Id): number
   /** What came of a call: keeps `isHealthy` and `expectedMs` true. `elapsedMs` of failed calls does not count as speed. */
   observe(node: Id, outcome: 'ok' | 'failed', elapsedMs: number): void
+  /** The node is later than expected and a spare is asked; it may still answer. For whoever counts such things. */
+  late?(node: Id): void
 }

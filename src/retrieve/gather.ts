@@ -167,7 +167,11 @@ export class Gather {
       this.#ports.clock.sleep(Math.max(0, nextMs), timer.signal).then(resolve, () => undefined)
     })
     timer.abort()
-    for (const call of pending) call.isLate = call.lateAtMs <= this.#ports.clock.monotonicMs()
+    for (const call of pending) {
+      if (call.lateAtMs > this.#ports.clock.monotonicMs() || call.isLate || !this.#calls.has(call)) continue
+      call.isLate = true
+      this.#ports.pool.late?.(call.source.node)
+    }
   }
 
   /** Nodes that let themselves be overtaken by far are asked later the next times: a node that never answers would else stay first. */
