@@ -56,6 +56,9 @@ async function makeAndCommit(
   try {
     info = await ports.media.probe(input, signal)
     plans = planRenditions(info)
+    if (plans.length === 0) {
+      throw new MosaikError('E_MEDIA_UNREADABLE', 'the file has neither a picture nor sound that can be played')
+    }
   } catch (error) {
     return await giveUp(ports, context, error)
   }
