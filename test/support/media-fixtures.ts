@@ -8,7 +8,7 @@ import type { MediaInput } from '../../src/ports/media.ts'
 import type { Clock, Log, Random } from '../../src/ports/system.ts'
 
 /** Seconds of most fixtures. */
-export const FIXTURE_SECONDS = 8
+export const FIXTURE_SECONDS = 6
 
 const seconds = String(FIXTURE_SECONDS)
 const picture = (size: string, rate = 25): string[] => [
@@ -17,6 +17,8 @@ const picture = (size: string, rate = 25): string[] => [
 const tone = (hertz = 440): string[] => [
   ...['-f', 'lavfi', '-i', `sine=frequency=${String(hertz)}:sample_rate=48000:duration=${seconds}`],
 ]
+/** Silence, and after two seconds a tone. */
+const laterTone = ['-af', "volume=0:enable='lt(t,2)'"]
 const h264 = [
   '-c:v',
   'libx264',
@@ -32,6 +34,7 @@ const h264 = [
   '30',
 ]
 const aac = ['-c:a', 'aac', '-b:a', '64k']
+const vp8 = ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8', '-b:v', '500k']
 const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-b:v', '500k', '-pix_fmt', 'yuv420p']
 
 /** Files as meeting systems make them, and the arguments ffmpeg makes them with; the name is the file's. */
@@ -46,9 +49,9 @@ const recipes = {
   'full-hd.mp4': [...picture('1920x1080', 10), ...tone(), ...h264, ...aac],
   'fragmented.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+frag_keyframe+empty_moov'],
   'h264.mkv': [...picture('854x480'), ...tone(), ...h264, ...aac],
-  'vp9.webm': [...picture('640x360'), ...tone(), ...vp9, '-c:a', 'libopus'],
-  'vp8.webm': [...picture('640x360'), ...tone(), '-c:v', 'libvpx', '-deadline', 'realtime', '-c:a', 'libopus'],
-  'odd.webm': [...picture('641x361'), ...tone(), ...vp9, '-c:a', 'libopus'],
+  'vp9.webm': [...picture('640x360', 10), ...tone(), ...vp9, '-c:a', 'libopus'],
+  'vp8.webm': [...picture('640x360', 10), ...tone(), ...vp8, '-c:a', 'libopus'],
+  'odd.webm': [...picture('641x361', 10), ...tone(), ...vp9, '-c:a', 'libopus'],
   'small.mp4': [...picture('319x239'), ...tone(), '-c:v', 'mpeg4', ...aac],
   'varying-rate.mkv': [
     ...picture('640x360', 30),
@@ -73,8 +76,11 @@ const recipes = {
   ],
   'flash.flv': [...picture('640x360'), ...tone(), ...h264, ...aac],
   'old.avi': [...picture('640x480'), ...tone(), '-c:v', 'mpeg4', '-c:a', 'libmp3lame'],
+  'opus.mkv': [...picture('640x360'), ...tone(), ...laterTone, ...h264, '-c:a', 'libopus'],
+  'vp9-aac.mkv': [...picture('640x360', 10), ...tone(), ...laterTone, ...vp9, ...aac],
+  'pcm.mov': [...picture('640x360'), ...tone(), ...h264, '-c:a', 'pcm_s16le'],
   'stream.ts': [...picture('1280x720'), ...tone(), ...h264, ...aac],
-  'windows.wmv': [...picture('640x360'), ...tone(), '-c:v', 'wmv2', '-c:a', 'wmav2'],
+  'windows.wmv': [...picture('640x360', 10), ...tone(), '-c:v', 'wmv2', '-c:a', 'wmav2'],
   'wide-pixels.mp4': [...picture('360x360'), ...tone(), '-vf', 'setsar=16/9', ...h264, ...aac],
   'black-beginning.mp4': [
     ...[...picture('640x360'), ...tone(), '-vf', "drawbox=t=fill:color=black:enable='lt(t,4)'", ...h264, ...aac],
@@ -92,6 +98,22 @@ const recipes = {
 
 /** The name of a file that ffmpeg makes. */
 export type FixtureName = keyof typeof recipes
+
+let running = 0
+const waiting: (() => void)[] = []
+
+/** For tests that run side by side: at most two of these at a time, or they would only wait for each other. */
+export async function takingTurns<T>(run: () => Promise<T>): Promise<T> {
+  if (running >= 2) await new Promise<void>((resolve) => waiting.push(resolve))
+  else running++
+  try {
+    return await run()
+  } finally {
+    const next = waiting.shift()
+    if (next === undefined) running--
+    else next()
+  }
+}
 
 const made = new Map<string, Promise<string>>()
 let folder: Promise<string> | undefined
@@ -178,19 +200,27 @@ export async function ffmpeg(...args: string[]): Promise<void> {
 
 /** The same; answers with what it wrote to standard output. */
 export function ffmpegOutput(...args: string[]): Promise<Buffer> {
-  return output('ffmpeg', ['-nostdin', '-hide_banner', '-loglevel', 'error', ...args])
+  return outputs('ffmpeg', [...quietly, ...args]).then(([first]) => first)
 }
 
-function output(program: string, args: readonly string[]): Promise<Buffer> {
+const quietly = ['-nostdin', '-hide_banner', '-loglevel', 'error']
+
+/** What a program writes to its descriptors 1, 3 and 4. */
+function outputs(program: string, args: readonly string[]): Promise<[Buffer, Buffer, Buffer]> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    const chunks: Buffer[] = []
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] })
+    const collect = (fd: number): Buffer[] => {
+      const chunks: Buffer[] = []
+      child.stdio[fd as 1]?.on('data', (chunk: Buffer) => chunks.push(chunk))
+      return chunks
+    }
+    const collected = [collect(1), collect(3), collect(4)] as const
     let complaint = ''
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text))
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text))
     child.on('error', reject)
     child.on('close', (code) => {
-      if (code === 0) resolve(Buffer.concat(chunks))
+      const [first, second, third] = collected
+      if (code === 0) resolve([Buffer.concat(first), Buffer.concat(second), Buffer.concat(third)])
       else reject(new Error(`${program} ended with ${String(code)}: ${complaint.slice(-1000)}`))
     })
   })
@@ -273,13 +303,12 @@ export async function playAsHls(name: string, bytes: Uint8Array, index: Playback
   await writeFile(join(at, 'list.m3u8'), playlist(index))
   const list = ['-allowed_extensions', 'ALL', '-i', join(at, 'list.m3u8')]
   const side = 32
-  const gray = index.width === 0 ? Buffer.alloc(0) : await ffmpegOutput(...list, ...grayFrames(side))
+  const picture = [...grayFrames(side), ...['-map', '0:v', '-c', 'copy', '-f', 'framecrc', 'pipe:3']]
+  const heard = ['-map', '0:a', '-ac', '1', '-ar', '8000', '-f', 's16le', 'pipe:4']
+  const args = [...(index.width === 0 ? [] : picture), ...(index.codecs.includes('mp4a') ? heard : [])]
+  const [gray, packets, sound] = await outputs('ffmpeg', [...quietly, ...list, ...args])
   const frames = gray.byteLength / (side * side)
-  const times = index.width === 0 ? [] : await packetTimes(join(at, 'list.m3u8'))
-  const hasSound = index.codecs.includes('mp4a')
-  const sound = hasSound
-    ? await ffmpegOutput(...list, '-map', '0:a', '-ac', '1', '-ar', '8000', '-f', 's16le', 'pipe:1')
-    : Buffer.alloc(0)
+  const times = packetTimes(packets.toString())
   return {
     frames,
     pictureMs: times.length === 0 ? 0 : Math.round(((times.at(-1) ?? 0) - (times[0] ?? 0)) * 1000),
@@ -300,14 +329,14 @@ function grayFrames(side: number): string[] {
   return ['-map', '0:v', '-vf', `scale=${size},format=gray`, '-fps_mode', 'passthrough', '-f', 'rawvideo', 'pipe:1']
 }
 
-async function packetTimes(list: string): Promise<number[]> {
-  const args = ['-v', 'error', '-allowed_extensions', 'ALL', '-select_streams', 'v', '-of', 'csv=p=0']
-  const text = await output('ffprobe', [...args, '-show_entries', 'packet=pts_time', list])
+/** Presentation times in seconds, out of ffmpeg's "framecrc": stream, dts, pts, … in the time base that "#tb" says. */
+function packetTimes(text: string): number[] {
+  const [, numerator, denominator] = /^#tb 0: (\d+)\/(\d+)$/m.exec(text) ?? []
+  const tick = Number(numerator) / Number(denominator)
   return text
-    .toString()
     .split('\n')
-    .filter((line) => line !== '')
-    .map(Number.parseFloat)
+    .filter((line) => /^0,/.test(line))
+    .map((line) => Number(line.split(',')[2]) * tick)
     .sort((a, b) => a - b)
 }
 

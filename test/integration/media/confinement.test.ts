@@ -258,7 +258,7 @@ test('memory stays bounded while a large file goes through slowly', async () => 
   const { tool } = await prepared('auto', 'index-at-end.mp4')
   const path = await fixtures.once('long.mp4', async (out) => {
     const source = await fixtures.mediaFixture('index-at-end.mp4')
-    await fixtures.ffmpeg('-stream_loop', '79', '-i', source, '-c', 'copy', '-fflags', '+genpts', out)
+    await fixtures.ffmpeg('-stream_loop', '109', '-i', source, '-c', 'copy', '-fflags', '+genpts', out)
   })
   const input = await fixtures.fileInput(path)
   const info = await tool.probe(input, signal)
