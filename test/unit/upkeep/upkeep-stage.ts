@@ -52,11 +52,15 @@ export async function makeStage(options: TestVaultOptions & { readonly nodesCoun
     },
     async fragmentsOf(recording: Id): Promise<ObjectRow[]> {
       const surveyed = await vault.catalog.upkeep.surveyed(recording)
-      return surveyed!.objects.filter(({ role, state }) => role.kind === 'fragment' && state === 'stored')
+      return surveyed!.objects
+        .filter(({ role, state }) => role.kind === 'fragment' && state === 'stored')
+        .toSorted(byIndex)
     },
     async sharesOf(recording: Id): Promise<ObjectRow[]> {
       const surveyed = await vault.catalog.upkeep.surveyed(recording)
-      return surveyed!.objects.filter(({ role, state }) => role.kind === 'manifest' && state === 'stored')
+      return surveyed!.objects
+        .filter(({ role, state }) => role.kind === 'manifest' && state === 'stored')
+        .toSorted(byIndex)
     },
     async sha256Of(recording: Id): Promise<string> {
       const opened = await vault.reader.open(vault.organisation, recording, 'download', never)
@@ -67,6 +71,8 @@ export async function makeStage(options: TestVaultOptions & { readonly nodesCoun
     },
   }
 }
+
+const byIndex = (a: ObjectRow, b: ObjectRow): number => a.index - b.index
 
 export type Stage = Awaited<ReturnType<typeof makeStage>>
 
