@@ -100,7 +100,10 @@ async function begin(config: Config, groups: readonly Group[], log: Log): Promis
 }
 
 /** @throws E_CONFIG: processes that share nothing are no vault */
-function requireShared({ databaseUrl, redisUrl }: Config): void {
+function requireShared({ databaseUrl, redisUrl, watch }: Config): void {
+  if (watch !== undefined) {
+    throw new MosaikError('E_CONFIG', 'a watched folder (MOSAIK_WATCH) belongs to the embedded form; unset it here')
+  }
   const missing = [
     databaseUrl === undefined ? 'MOSAIK_DATABASE_URL (PostgreSQL)' : [],
     redisUrl === undefined ? 'MOSAIK_REDIS_URL' : [],
