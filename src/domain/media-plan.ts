@@ -46,6 +46,7 @@ export interface Rung {
 
 /** Largest first. A rung is made only from a source at least as large; another rung is another line here. */
 export const ladder: readonly Rung[] = [
+  { lines: 1080, videoBitsPerSecond: 5_000_000, audioBitsPerSecond: 128_000 },
   { lines: 720, videoBitsPerSecond: 2_500_000, audioBitsPerSecond: 128_000 },
   { lines: 360, videoBitsPerSecond: 800_000, audioBitsPerSecond: 96_000 },
 ]
@@ -65,8 +66,9 @@ const copyableProfiles = ['baseline', 'constrained baseline', 'main', 'high']
 const copyablePixels = ['yuv420p', 'yuvj420p']
 
 /**
- * The renditions to make of a recording, largest first. Never larger than the source; remuxed instead of encoded
- * where every browser can play the source as it is. Empty when there is neither picture nor sound.
+ * The renditions to make of a recording, in the order of work: the cheapest one to watch first (a copy, else the
+ * smallest), sound on its own last. Never larger than the source; remuxed instead of encoded where every browser can
+ * play the source as it is. Empty when there is neither picture nor sound.
  */
 export function planRenditions(media: PlannableMedia): PlannedRendition[] {
   const video = media.streams.find((stream) => stream.type === 'video')
@@ -91,7 +93,11 @@ export function planRenditions(media: PlannableMedia): PlannedRendition[] {
     if (above !== undefined && step.lines > Math.min(above.width, above.height) * WORTHWHILE) continue
     plans.push(planVideo(media, video, audio, step, 'encode'))
   }
-  return plans
+  return plans.sort((a, b) => workRank(a) - workRank(b))
+}
+
+function workRank({ videoMode, width, height }: PlannedRendition): number {
+  return videoMode === 'copy' ? 0 : Math.min(width, height)
 }
 
 /** A source a little larger than a rung is served by that rung. */

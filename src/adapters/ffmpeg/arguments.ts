@@ -113,7 +113,7 @@ function maps(streams: readonly (number | null)[]): Options {
 
 /**
  * H.264 that everything plays. Frames keep the times they have (recordings of calls have varying frame rates), at most
- * 60 a second; a key frame every four seconds and nowhere else, so that all renditions have the same segments. No
+ * 60 a second, 30 of a small picture; a key frame every four seconds and nowhere else, so that all renditions have the same segments. No
  * B-frames: without an edit list they delay the first picture by two frames, which at one frame a second is long.
  */
 function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
@@ -123,7 +123,7 @@ function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
     ...['-filter:v', `yadif=deint=interlaced,scale=${size}:flags=bicubic,setsar=1,format=yuv420p`],
     ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23, '-bf', 0],
     ...['-maxrate', kbit(plan.videoBitsPerSecond), '-bufsize', kbit(plan.videoBitsPerSecond * 2)],
-    ...['-fps_mode', 'vfr', '-fpsmax', 60],
+    ...['-fps_mode', 'vfr', '-fpsmax', Math.min(plan.width, plan.height) < 720 ? 30 : 60],
     ...['-force_key_frames', `expr:gte(t,n_forced*${String(SEGMENT_SECONDS)})`, '-sc_threshold', 0, '-g', 6000],
     ...['-threads:v', limits.threads],
   ]

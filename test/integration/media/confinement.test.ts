@@ -66,7 +66,7 @@ async function prepared(
   const tool = await createFfmpegTool({ ...host, random, confinement, socketFolder })
   const input = await fixtures.fileInput(await fixtures.mediaFixture(name))
   const info = await tool.probe(input, signal)
-  const plan = planRenditions(info)[0]
+  const plan = planRenditions(info).find(({ name: is }) => is === '720p')
   if (plan === undefined) throw new Error('no plan')
   return { tool, input, info, plan }
 }
@@ -181,7 +181,7 @@ const tool = await createFfmpegTool({ ...host, random, confinement: '${confineme
 const input = await fileInput(${JSON.stringify(path)})
 const signal = new AbortController().signal
 const info = await tool.probe(input, signal)
-const output = await tool.rendition(input, info, planRenditions(info)[0], () => undefined, signal)
+const output = await tool.rendition(input, info, planRenditions(info).find(({ name }) => name === '720p'), () => undefined, signal)
 for await (const chunk of output.bytes) { console.log(secret); await new Promise((r) => setTimeout(r, 60_000)) }
 `
 }

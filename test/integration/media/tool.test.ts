@@ -77,7 +77,12 @@ async function checkPlays(path: string, expected: Expected): Promise<void> {
 const whole: Record<
   Exclude<
     FixtureName,
-    'absurd-width.mov' | 'endless.mkv' | 'black-beginning.mp4' | 'rare-key-frames.mp4' | 'sound-goes-on.mp4'
+    | 'absurd-width.mov'
+    | 'endless.mkv'
+    | 'black-beginning.mp4'
+    | 'rare-key-frames.mp4'
+    | 'sound-goes-on.mp4'
+    | 'sixty.mp4'
   >,
   Expected
 > = {
@@ -85,7 +90,10 @@ const whole: Record<
   'late-sound.mp4': { renditions: ['360p copy/copy 640x360'], frames: 60 },
   'faststart.mp4': { renditions: ['360p copy/copy 640x360'], frames: 150 },
   'fragmented.mp4': { renditions: ['360p copy/copy 640x360'], frames: 150 },
-  'full-hd.mp4': { renditions: ['720p encode/copy 1280x720', '360p encode/copy 640x360'], frames: 60 },
+  'full-hd.mp4': {
+    renditions: ['1080p copy/copy 1920x1080', '360p encode/copy 640x360', '720p encode/copy 1280x720'],
+    frames: 60,
+  },
   'h264.mkv': { renditions: ['480p copy/copy 854x480', '360p encode/copy 640x360'], frames: 150 },
   'vp9.webm': { renditions: ['360p encode/encode 640x360'], frames: 60 },
   'vp8.webm': { renditions: ['360p encode/encode 640x360'], frames: 60 },
@@ -101,7 +109,7 @@ const whole: Record<
   'ten-bit.mp4': { renditions: ['360p encode/copy 640x360'], frames: 150 },
   'hevc.mp4': { renditions: ['360p encode/copy 640x360'], frames: 60 },
   'flash.flv': { renditions: ['360p copy/copy 640x360'], frames: 150 },
-  'old.avi': { renditions: ['480p encode/encode 640x480', '360p encode/encode 480x360'], frames: 150 },
+  'old.avi': { renditions: ['360p encode/encode 480x360', '480p encode/encode 640x480'], frames: 150 },
   'opus.mkv': { renditions: ['360p copy/encode 640x360'], frames: 150 },
   'vp9-aac.mkv': { renditions: ['360p encode/copy 640x360'], frames: 60 },
   'pcm.mov': { renditions: ['360p copy/encode 640x360'], frames: 150 },
@@ -171,6 +179,22 @@ describe('what meeting systems make', () => {
       expect(played.frames).toBe(50)
       expect(Math.abs(played.soundMs - 120_000)).toBeLessThan(400)
     }
+  })
+
+  test('1080p with 60 frames a second: kept where it is large, and done in a sane time', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('sixty.mp4'))
+    const info = await tool.probe(input, signal)
+    const plans = planRenditions(info)
+    expect(plans.map(({ name }) => name)).toEqual(['360p', '720p', '1080p'])
+    const begun = performance.now()
+    for (const [plan, frames] of [[plans[0], 60] as const, [plans[2], 120] as const]) {
+      if (plan === undefined) throw new Error('no plan')
+      const { bytes, index } = await render(input, info, plan)
+      const played = await fixtures.playAsHls(plan.name, bytes, index)
+      expect(Math.abs(played.frames - frames), plan.name).toBeLessThanOrEqual(2)
+      expect(Math.abs(played.pictureMs - 2000)).toBeLessThan(100)
+    }
+    expect(performance.now() - begun, 'a busy machine with two processors').toBeLessThan(60_000)
   })
 
   test('a picture to be turned', async () => {

@@ -53,6 +53,13 @@ describe('arguments', () => {
     const mute = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, audioStream: null, audioMode: 'none' })
     expect(mute).not.toContain('-c:a')
   })
+  test('a small picture has at most 30 frames a second', () => {
+    const fpsMax = (list: string[]): string | undefined => list[list.indexOf('-fpsmax') + 1]
+    expect(fpsMax(lists.rendition)).toBe('30')
+    expect(fpsMax(renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, width: 1920, height: 1080 }))).toBe(
+      '60',
+    )
+  })
   test('filters stay one argument', () => {
     expect(lists.poster[lists.poster.indexOf('-filter:v') + 1]).toContain('scale=640:360')
     expect(lists.rendition[lists.rendition.indexOf('-force_key_frames') + 1]).toBe('expr:gte(t,n_forced*4)')
