@@ -1,5 +1,5 @@
 import { SEGMENT_PLAIN_BYTES } from '../crypto/floe.ts'
-import { fragmentKey } from '../crypto/fragment-tag.ts'
+import { checkFramedBlock, fragmentKey } from '../crypto/fragment-tag.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
@@ -188,6 +188,7 @@ class Reading {
           plaintext ? { segment, plaintext } : await this.#openSegment(extent, gather, shares, run, segment),
         )
       }
+      for (const { bytes } of shares) discard(bytes)
       return segments
     } finally {
       gather.close()
@@ -202,7 +203,7 @@ class Reading {
   ): Promise<(Uint8Array | undefined)[]> {
     const segments = Array.from({ length: run.count }, (_, i) => this.#toOpen(extent, shares, run, run.first + i))
     try {
-      const answers = await extent.opener.openRun(segments)
+      const answers = await extent.keying.opener.openRun(segments)
       return answers.map((opened) =>
         'plaintext' in opened && !opened.corruptIndices && !opened.forgedIndices ? opened.plaintext : undefined,
       )
@@ -241,16 +242,19 @@ class Reading {
     while (true) {
       if (shares.length < k) shares.push(...(await gather.take(k - shares.length)))
       const { last, sealedBytes, blocks } = this.#toOpen(extent, shares, run, segment)
+      const { keying } = extent
       try {
-        const opened = await extent.opener.open(segment, last, sealedBytes, blocks)
+        const opened = await keying.opener.open(segment, last, sealedBytes, blocks)
         if ('plaintext' in opened) {
           drop(opened.corruptIndices ?? [], 'E_BLOCK_TAG')
           drop(opened.forgedIndices ?? [], 'E_SEGMENT_TAG')
           return { segment, plaintext: opened.plaintext }
         }
-        // Made under another of the attempt's verify keys, or bad.
-        const exhausted = opened.badIndices.filter((index) => !this.#tryNextVerifyKey(extent, index))
-        drop(exhausted, 'E_BLOCK_TAG')
+        const isBad = (index: number): boolean => {
+          const block = blocks.find((one) => one.index === index)
+          return !block || !this.#findVerifyKey(extent, keying, segment, block)
+        }
+        drop(opened.badIndices.filter(isBad), 'E_BLOCK_TAG')
       } catch (error) {
         // All tags pass and no k-subset opens: one more share makes more subsets, until there is none.
         if (!isMosaikError(error, 'E_SEGMENT_TAG')) throw error
@@ -323,9 +327,14 @@ class Reading {
         { needed: scheme.k, came },
       )
     }
-    const keyNumbers = new Map(Array.from({ length: scheme.n }, (_, index) => [index, 0]))
-    const pinned = { scheme, number, sharing: best.sharing, layout: best.layout, keyNumbers }
-    return { ...pinned, sources: await this.#sourcesOf(best.rows), opener: this.#openerOf(pinned) }
+    const place = { scheme, number, sharing: best.sharing }
+    const firstKeys = new Map(Array.from({ length: scheme.n }, (_, index) => [index, 0]))
+    return {
+      ...place,
+      layout: best.layout,
+      sources: await this.#sourcesOf(best.rows),
+      keying: this.#keyingOf(place, firstKeys),
+    }
   }
 
   async #sourcesOf(rows: readonly ObjectRow[]): Promise<ShareSource[]> {
@@ -346,45 +355,68 @@ class Reading {
     return (await this.#sourcesOf(moved))[0]
   }
 
-  /** False when the share was tried with all of the attempt's verify keys. */
-  #tryNextVerifyKey(extent: PinnedExtent, index: number): boolean {
-    const next = (extent.keyNumbers.get(index) ?? 0) + 1
-    if (next >= this.#sealed.verifyKeys.length) return false
-    extent.keyNumbers.set(index, next)
-    extent.opener = this.#openerOf(extent)
-    return true
+  /** Whether another of the attempt's verify keys than the one in `keying` verifies the block; the extent then uses that one for its share. */
+  #findVerifyKey(extent: PinnedExtent, keying: Keying, segment: number, { index, bytes }: FramedBlock): boolean {
+    const { primitives } = this.#ports
+    for (const number of this.#sealed.verifyKeys.keys()) {
+      if (number === keying.keyNumbers.get(index)) continue
+      const key = primitives.gcm(this.#fragmentKey(extent, index, number))
+      if (!checkFramedBlock(primitives, key, segment, bytes)) continue
+      // Another run may have come to the same meanwhile.
+      const { keyNumbers } = extent.keying
+      if (keyNumbers.get(index) !== number)
+        extent.keying = this.#keyingOf(extent, new Map(keyNumbers).set(index, number))
+      return true
+    }
+    return false
   }
 
-  #openerOf(extent: Omit<PinnedExtent, 'opener' | 'sources'>): SegmentOpener {
-    const { scheme, number, sharing, keyNumbers } = extent
-    const fragmentKeys = new Map<number, Uint8Array>()
-    for (const [index, keyNumber] of keyNumbers) {
-      const verifyKey = this.#sealed.verifyKeys[keyNumber]
-      if (!verifyKey) throw new MosaikError('E_FORMAT_FIELD', 'the manifest names no verify key')
-      const header = encodeFragmentHeader({ attempt: this.#attempt, sharing, extent: number, index, scheme })
-      fragmentKeys.set(index, fragmentKey(this.#ports.primitives, verifyKey, header))
-    }
+  #keyingOf(extent: ExtentPlace, keyNumbers: ReadonlyMap<number, number>): Keying {
+    const { scheme, number } = extent
+    const fragmentKeys = new Map(
+      Array.from(keyNumbers, ([index, keyNumber]) => [index, this.#fragmentKey(extent, index, keyNumber)]),
+    )
     const { dek, floeHeader } = this.#sealed
     const cipher = { dek, floeHeader, aad: this.#aad }
     const opener = this.#ports.engine.opener(cipher, { scheme, extent: number, fragmentKeys })
     this.#openers.push(opener)
-    return opener
+    return { keyNumbers, opener }
+  }
+
+  #fragmentKey({ scheme, number, sharing }: ExtentPlace, index: number, keyNumber: number): Uint8Array {
+    const verifyKey = this.#sealed.verifyKeys[keyNumber]
+    if (!verifyKey) throw new MosaikError('E_FORMAT_FIELD', 'the manifest names no verify key')
+    const header = encodeFragmentHeader({ attempt: this.#attempt, sharing, extent: number, index, scheme })
+    return fragmentKey(this.#ports.primitives, verifyKey, header)
   }
 }
 
-/** One extent as a read sees it: where its shares lie, and the keys that they are checked with. */
-interface PinnedExtent {
+/** Which shares are combined with which. */
+interface ExtentPlace {
   readonly scheme: AttemptRow['scheme']
   readonly number: number
   readonly sharing: Id
+}
+
+/** Which of the attempt's verify keys each share is checked with, by index; the first until another one is found. */
+interface Keying {
+  readonly keyNumbers: ReadonlyMap<number, number>
+  readonly opener: SegmentOpener
+}
+
+/** One extent as a read sees it: where its shares lie, and the keys that they are checked with. */
+interface PinnedExtent extends ExtentPlace {
   /** Tells layouts apart. */
   readonly layout: string
   readonly sources: readonly ShareSource[]
-  /** Which of the attempt's verify keys a share is checked with; the first until it fails. */
-  readonly keyNumbers: Map<number, number>
-  opener: SegmentOpener
+  keying: Keying
 }
 
 function isOfExtent(number: number): (row: ObjectRow) => boolean {
   return ({ role }) => role.kind === 'fragment' && role.extent === number
+}
+
+/** Frees what a store gave, which is memory of its own: left to the garbage collector, it costs more time than the arithmetic. */
+function discard(bytes: Uint8Array<ArrayBuffer>): void {
+  if (bytes.byteLength === bytes.buffer.byteLength) bytes.buffer.transfer(0)
 }
