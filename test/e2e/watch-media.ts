@@ -3,8 +3,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { createFfmpegTool } from '../../src/adapters/ffmpeg/tool.ts'
+import { planRenditions } from '../../src/domain/media-plan.ts'
 import type { PlaybackIndex } from '../../src/domain/recording.ts'
+import { planStoryboard, storyboardCues } from '../../src/domain/storyboard.ts'
 import type { AssetSource } from '../integration/viewer/memory-vault.ts'
+import { fileInput, testHost } from '../support/media-fixtures.ts'
 
 const run = promisify(execFile)
 
@@ -21,7 +25,7 @@ export const FILM_SECONDS = 60
 
 /**
  * A film of one minute in two sizes with sound, whose upper left corner has another colour every ten seconds and whose rest moves; with
- * poster and captions in two languages.
+ * poster, storyboard and captions in two languages.
  */
 export async function makeFilm(): Promise<AssetSource[]> {
   const folder = await mkdtemp(join(tmpdir(), 'mosaik-watch-'))
@@ -49,12 +53,83 @@ export async function makeFilm(): Promise<AssetSource[]> {
       big,
       small,
       { kind: 'poster', name: 'poster', mediaType: 'image/jpeg', content: await readFile(poster) },
+      ...(await storyboardOf(original)),
       captions('de', (second) => `Guten Tag, es ist Sekunde ${second}.\nSchön, dass Sie <i>alle</i> da sind.`),
       captions('en', (second) => `Good morning, this is second ${second}.`),
     ]
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** Ten seconds of sound without a picture, as the media tool of the vault makes them. */
+export async function makeSound(): Promise<AssetSource[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'mosaik-watch-'))
+  try {
+    const original = join(folder, 'sound.ogg')
+    await ffmpeg('-f', 'lavfi', '-i', 'sine=f=330:d=10', '-c:a', 'libopus', original)
+    return [
+      { kind: 'original', name: 'Telefonat.ogg', mediaType: 'audio/ogg', content: await readFile(original) },
+      ...(await ownRenditions(original)),
+    ]
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Eight seconds of film, as the media tool of the vault makes them; green throughout. */
+export async function makeOwnFilm(): Promise<AssetSource[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'mosaik-watch-'))
+  try {
+    const original = join(folder, 'green.mkv')
+    await ffmpeg(
+      ...['-f', 'lavfi', '-i', 'color=0x1eb41e:s=640x360:r=25:d=8', '-f', 'lavfi', '-i', 'sine=f=330:d=8'],
+      ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', original],
+    )
+    return [
+      { kind: 'original', name: 'green.mkv', mediaType: 'video/x-matroska', content: await readFile(original) },
+      ...(await ownRenditions(original)),
+    ]
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function ownRenditions(original: string): Promise<AssetSource[]> {
+  const tool = await createFfmpegTool(testHost())
+  const { signal } = new AbortController()
+  const input = await fileInput(original)
+  const info = await tool.probe(input, signal)
+  const made: AssetSource[] = []
+  for (const plan of planRenditions(info)) {
+    const output = await tool.rendition(input, info, plan, () => undefined, signal)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of output.bytes) chunks.push(chunk)
+    const mediaType = plan.videoStream === null ? 'audio/mp4' : 'video/mp4'
+    made.push({
+      ...{ kind: 'rendition', name: plan.name, mediaType, content: Buffer.concat(chunks) },
+      playback: output.index(),
+    })
+  }
+  return made
+}
+
+/** The storyboard, by the vault's own tool. */
+async function storyboardOf(original: string): Promise<AssetSource[]> {
+  const tool = await createFfmpegTool(testHost())
+  const { signal } = new AbortController()
+  const input = await fileInput(original)
+  const info = await tool.probe(input, signal)
+  const plan = planStoryboard(info)
+  if (plan === undefined) throw new Error('the film has no storyboard')
+  const cues = new TextEncoder().encode(storyboardCues(plan, info.durationMs))
+  return [
+    {
+      ...{ kind: 'storyboard', name: 'sprite', mediaType: 'image/jpeg' },
+      content: await tool.storyboard(input, plan, signal),
+    },
+    { kind: 'storyboard', name: 'thumbnails', mediaType: 'text/vtt', content: cues },
+  ]
 }
 
 /** A rendition whose index is read off ffmpeg's own HLS playlist of byte ranges. */

@@ -1,4 +1,6 @@
-import { mkdtempSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,13 +10,23 @@ import { buildPlayer } from '../../scripts/build-player.ts'
 import type { Manifest } from '../../src/domain/recording.ts'
 import { organisation, startViewerServer, type ViewerServer } from '../integration/viewer/viewer-server.ts'
 import { findProgram } from '../support/services/commands.ts'
-import { FILM_SECONDS, TIME_COLOURS, makeFilm } from './watch-media.ts'
+import { FILM_SECONDS, TIME_COLOURS, makeFilm, makeOwnFilm, makeSound } from './watch-media.ts'
 
 const browserPath = process.env['MOSAIK_CHROMIUM'] ?? findProgram('chromium') ?? findProgram('google-chrome')
 const missing = browserPath === undefined ? 'chromium' : findProgram('ffmpeg') === undefined ? 'ffmpeg' : undefined
 const mayNotSkip = (process.env['CI'] ?? '') !== ''
-/** Where the pictures go that people look at: `MOSAIK_SCREENSHOTS`, else a folder that is removed. */
+/**
+ * Where the pictures go that the documentation shows; those of all states lie in a folder that is removed unless
+ * `MOSAIK_SCREENSHOTS_ALL` names one. To make them again:
+ * `MOSAIK_SCREENSHOTS=docs/screenshots npm test -- test/e2e/watch.test.ts`
+ */
 const pictures = process.env['MOSAIK_SCREENSHOTS']
+const allPictures = process.env['MOSAIK_SCREENSHOTS_ALL']
+const documented = new Set([
+  ...['gate', 'passcode', 'captions', 'settings', 'preview', 'sound', 'unplayable', 'dark-playing'],
+  ...['phone-gate', 'phone-playing', 'phone-preview', 'phone-dark'],
+])
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const TITLE = 'Wochenrunde: Entwurf & Zahlen für März'
 
 let server: ViewerServer
@@ -51,7 +63,9 @@ afterAll(async () => {
 
 beforeEach(({ skip }) => {
   if (missing !== undefined) skip(`${missing} is not here`)
-  Object.assign(server.vault, { isDown: false, failAfterBytes: Number.POSITIVE_INFINITY, chunkDelayMs: 0 })
+  Object.assign(server.vault, {
+    ...{ isDown: false, failAfterBytes: Number.POSITIVE_INFINITY, chunkDelayMs: 0, state: 'ready' },
+  })
   complaints.length = 0
 })
 
@@ -75,7 +89,8 @@ async function visit(url: string, options: BrowserContextOptions = {}): Promise<
 }
 
 async function picture(page: Page, name: string): Promise<void> {
-  await page.screenshot({ path: join(pictures ?? scratch, `${name}.png`) })
+  const folder = pictures !== undefined && documented.has(name) ? pictures : (allPictures ?? scratch)
+  await page.screenshot({ path: join(folder, `${name}.png`), animations: 'disabled' })
 }
 
 async function view(page: Page): Promise<void> {
@@ -105,6 +120,39 @@ async function frame(page: Page) {
     const all = ink.getImageData(0, 0, 320, 180).data.filter((_, index) => index % 37 === 0)
     return { corner, all: Array.from(all), time: video.currentTime, width: video.videoWidth }
   })
+}
+
+/** The colour in the corner of the small picture on show, as decoded. */
+async function tileCorner(page: Page): Promise<number[]> {
+  return page.evaluate(() => {
+    const sprite = document.querySelector('#seek-picture img') as HTMLImageElement
+    const [, x = '', y = ''] = /translate\(-(\d+)px, -(\d+)px\)/.exec(sprite.style.transform) ?? []
+    const canvas = document.createElement('canvas')
+    const ink = canvas.getContext('2d') as CanvasRenderingContext2D
+    ink.drawImage(sprite, -Number(x), -Number(y))
+    return Array.from(ink.getImageData(20, 11, 1, 1).data.slice(0, 3))
+  })
+}
+
+/** What axe-core finds that is serious or critical, with the places. Run outside the page's policy, which stays as it is. */
+async function withoutFaults(page: Page, state: string): Promise<void> {
+  await page.evaluate(axeSource)
+  const faults = await page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<{ passes: unknown[]; violations: AxeFault[] }> } }
+    interface AxeFault {
+      readonly id: string
+      readonly impact: string
+      readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[]
+    }
+    const { passes, violations } = await axe.run()
+    if (passes.length < 10) return ['axe-core has hardly looked at anything']
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(
+        ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
+      )
+  })
+  expect(faults, state).toEqual([])
 }
 
 function colourName(corner: readonly number[]): string | undefined {
@@ -250,11 +298,230 @@ describe('the watch page in Chromium', () => {
       const box = await page.getByRole('button', { name }).boundingBox()
       expect(Math.min(box?.width ?? 0, box?.height ?? 0)).toBeGreaterThanOrEqual(40)
     }
-    const download = page.waitForEvent('download')
-    await page.getByRole('link', { name: /Download original/ }).tap()
-    expect((await download).suggestedFilename()).toBe('Wochenrunde März.mp4')
+    await page.keyboard.press('Escape')
+    await page.getByText('Download', { exact: true }).tap()
+    await picture(page, 'phone-downloads')
+    for (const [link, file] of [
+      [/^Original/, 'Wochenrunde März.mp4'],
+      [/^MP4, 360p/, `${TITLE.replace(':', '_')} (360p).mp4`],
+    ] as const) {
+      const download = page.waitForEvent('download')
+      await page.getByRole('link', { name: link }).tap()
+      expect((await download).suggestedFilename()).toBe(file)
+    }
     expect(complaints).toEqual([])
   })
+
+  it('asks for the passcode, says when it is wrong, and closes after five', async () => {
+    const { url, id } = await server.link(manifest, { passcode: 'Äpfel im Garten' })
+    const page = await visit(url)
+    await page.getByRole('button', { name: 'Ansehen' }).click()
+    await page.getByText('mit einem Kenncode geschützt').first().waitFor()
+    const field = page.getByLabel('Kenncode', { exact: true })
+    expect(await field.evaluate((found) => found === document.activeElement)).toBe(true)
+    await page.keyboard.press('Enter')
+    await page.getByText('Bitte geben Sie den Kenncode ein.').waitFor()
+    await field.fill('falsch geraten')
+    await page.keyboard.press('Enter')
+    await page.getByText('Das ist nicht der Kenncode.').waitFor()
+    await page.getByRole('button', { name: 'Kenncode zeigen' }).click()
+    expect(await field.getAttribute('type')).toBe('text')
+    await picture(page, 'passcode')
+    await field.fill('Äpfel im Garten ')
+    await page.getByRole('button', { name: 'Öffnen' }).click()
+    await playsOn(page)
+    expect(await field.inputValue()).toBe('')
+    const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]))
+    expect(kept).not.toContain('pfel')
+    // going on after a pause asks for nothing again
+    await server.catalog.dropExpiredSessions(Number.MAX_SAFE_INTEGER)
+
+    const other = await (await browser.newContext({ locale: 'en-GB' })).newPage()
+    await other.goto(url)
+    await other.getByRole('button', { name: 'View' }).click()
+    for (let i = 0; i < 4; i++) {
+      await other.getByLabel('Passcode', { exact: true }).fill(`wrong one ${i}`)
+      await other.keyboard.press('Enter')
+      await other.getByText('This is not the passcode.').waitFor()
+      await expect
+        .poll(() => other.locator('#passcode').evaluate((input) => input === document.activeElement))
+        .toBe(true)
+    }
+    await other.getByLabel('Passcode', { exact: true }).fill('Äpfel im Garten')
+    await other.keyboard.press('Enter')
+    await other.getByText('Too many wrong passcodes').first().waitFor()
+    expect(await other.locator('#cover-text').textContent()).toContain('in 15 min')
+    await other.context().close()
+    expect((await server.catalog.link(id))?.viewsCount).toBe(1)
+    expect(server.logLines.join('\n')).not.toMatch(/pfel|falsch|wrong one/)
+    expect(complaints).toEqual([])
+  })
+
+  it('shows small pictures of the place where the pointer is', async () => {
+    const fetches = () => server.requestLines.filter((line) => line.endsWith('/storyboard.jpg')).length
+    const before = fetches()
+    const { url } = await server.link(manifest)
+    const page = await visit(url)
+    await view(page)
+    const bar = (await page.locator('#seek').boundingBox())!
+    const shown = page.locator('#seek-picture')
+    for (const [share, name] of [
+      [0.75, 'magenta'],
+      [0.4, 'blue'],
+      [0.001, 'red'],
+      [0.999, 'cyan'],
+    ] as const) {
+      await page.mouse.move(bar.x + bar.width * share, bar.y + bar.height / 2)
+      await shown.waitFor()
+      expect(colourName(await tileCorner(page))).toBe(name)
+      const hint = (await page.locator('#seek-hint').boundingBox())!
+      const stage = (await page.locator('#stage').boundingBox())!
+      expect(hint.x).toBeGreaterThanOrEqual(stage.x)
+      expect(hint.x + hint.width).toBeLessThanOrEqual(stage.x + stage.width)
+    }
+    await page.mouse.move(bar.x + bar.width * 0.62, bar.y + bar.height / 2)
+    expect(await page.locator('#seek-time').textContent()).toBe('0:37')
+    await picture(page, 'preview')
+    await page.mouse.move(bar.x + bar.width / 2, bar.y - 200)
+    await shown.waitFor({ state: 'hidden' })
+    // looking does not seek, and one picture serves all
+    expect(await currentTime(page)).toBeLessThan(20)
+    expect(fetches()).toBe(before + 1)
+    expect(complaints).toEqual([])
+  })
+
+  it('shows them under a finger too', async () => {
+    const { url } = await server.link(manifest)
+    const page = await visit(url, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true })
+    await page.getByRole('button', { name: 'Ansehen' }).tap()
+    await playsOn(page)
+    await page.locator('video').tap()
+    const bar = (await page.locator('#seek').boundingBox())!
+    const finger = await page.context().newCDPSession(page)
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', share: number) =>
+      finger.send('Input.dispatchTouchEvent', {
+        type,
+        touchPoints: type === 'touchEnd' ? [] : [{ x: bar.x + bar.width * share, y: bar.y + bar.height / 2 }],
+      })
+    await touch('touchStart', 0.2)
+    await touch('touchMove', 0.5)
+    await touch('touchMove', 0.6)
+    await page.locator('#seek-picture').waitFor()
+    expect(colourName(await tileCorner(page))).toBe('yellow')
+    await picture(page, 'phone-preview')
+    await touch('touchEnd', 0.6)
+    await page.locator('#seek-hint').waitFor({ state: 'hidden' })
+    await expect.poll(() => currentTime(page)).toBeGreaterThan(34)
+  })
+
+  it('gives a file that plays by itself, here and in ffmpeg', async () => {
+    const own = server.vault.add(organisation, 'Grün', await makeOwnFilm())
+    const { url } = await server.link(own, { allowDownload: true })
+    const page = await visit(url)
+    await view(page)
+    await page.getByText('Herunterladen', { exact: true }).click()
+    const link = page.getByRole('link', { name: /^MP4, 360p/ })
+    const address = (await link.getAttribute('href')) ?? ''
+    const download = page.waitForEvent('download')
+    await link.click()
+    expect((await download).suggestedFilename()).toBe('Grün (360p).mp4')
+    const file = join(scratch, 'download.mp4')
+    await (await download).saveAs(file)
+    const asked = ['-count_frames', '-select_streams', 'v:0', '-show_entries', 'stream=nb_read_frames:format=duration']
+    const counted = execFileSync('ffprobe', ['-v', 'error', ...asked, '-of', 'csv=p=0', file]).toString()
+    expect(counted.trim().split('\n')).toEqual(['200', expect.stringMatching(/^[78]\.\d+$/)])
+    // the bare file in a bare element: it plays, knows its length, and can be sought
+    const bare = await page.evaluate(async (source) => {
+      const video = document.createElement('video')
+      video.muted = true
+      video.src = source
+      await new Promise((resolve, reject) => {
+        video.onloadeddata = resolve
+        video.onerror = () => reject(new Error(video.error?.message))
+      })
+      video.currentTime = 6
+      await new Promise((resolve) => (video.onseeked = resolve))
+      const canvas = document.createElement('canvas')
+      const ink = canvas.getContext('2d') as CanvasRenderingContext2D
+      ink.drawImage(video, 0, 0)
+      return { length: video.duration, at: video.currentTime, colour: Array.from(ink.getImageData(9, 9, 1, 1).data) }
+    }, address)
+    expect(bare.at).toBe(6)
+    expect(bare.length).toBeGreaterThan(7.5)
+    expect(colourName(bare.colour)).toBe('green')
+  })
+
+  it('plays sound alone on a stage of its own', async () => {
+    const sound = server.vault.add(organisation, 'Telefonat mit der Hausverwaltung', await makeSound())
+    const { url } = await server.link(sound, { allowDownload: true })
+    const page = await visit(url)
+    await view(page)
+    expect(await page.locator('.bars').isVisible()).toBe(true)
+    expect((await page.locator('#stage').boundingBox())?.height).toBeLessThan(320)
+    expect(await page.getByRole('button', { name: /^Vollbild/ }).count()).toBe(0)
+    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    expect(await page.getByRole('combobox', { name: 'Qualität' }).count()).toBe(0)
+    expect(await page.getByRole('combobox', { name: 'Tempo' }).isVisible()).toBe(true)
+    await page.keyboard.press('Escape')
+    await picture(page, 'sound')
+    // the bar stays: there is nothing that it hides
+    await page.mouse.move(5, 5)
+    await page.waitForTimeout(3_200)
+    expect(await page.locator('#controls').evaluate((bar) => getComputedStyle(bar).opacity)).toBe('1')
+    await page.getByText('Herunterladen', { exact: true }).click()
+    const download = page.waitForEvent('download')
+    await page.getByRole('link', { name: /^M4A/ }).click()
+    expect((await download).suggestedFilename()).toBe('Telefonat mit der Hausverwaltung.m4a')
+    expect(complaints).toEqual([])
+  })
+
+  it('says of a recording that cannot be played that it is safe, and waits for one that is being prepared', async () => {
+    const bare = server.vault.add(organisation, 'Notizen', [
+      { kind: 'original', name: 'notes.mp4', mediaType: 'video/mp4', content: new Uint8Array(5000) },
+    ])
+    const { url } = await server.link(bare, { allowDownload: true })
+    const page = await visit(url)
+    server.vault.state = 'transcoding'
+    await page.getByRole('button', { name: 'Ansehen' }).click()
+    await page.getByText('Die Aufzeichnung wird noch vorbereitet').first().waitFor()
+    server.vault.state = 'unplayable'
+    await page.getByText('Diese Aufzeichnung lässt sich nicht abspielen').first().waitFor({ timeout: 15_000 })
+    await page.getByText('Sie ist sicher aufbewahrt').waitFor()
+    expect(await page.locator('h1').textContent()).toBe('Notizen')
+    await page.getByText('Herunterladen', { exact: true }).click()
+    expect(await page.getByRole('link').allTextContents()).toEqual([expect.stringMatching(/^Original \(5.kB\)$/)])
+    await picture(page, 'unplayable')
+  })
+
+  for (const locale of ['de-DE', 'en-GB'] as const) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      for (const device of ['desktop', 'phone'] as const) {
+        it(`has no serious fault for those who see or hear otherwise: ${locale}, ${colorScheme}, ${device}`, async () => {
+          const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }
+          const { url } = await server.link(manifest, { allowDownload: true, passcode: 'open sesame' })
+          const page = await visit(url, { locale, colorScheme, ...(device === 'phone' ? phone : {}) })
+          await page.locator('#begin').waitFor()
+          await withoutFaults(page, 'gate')
+          await page.locator('#begin').click()
+          await page.locator('#passcode').fill('wrong one')
+          await page.keyboard.press('Enter')
+          await page.locator('#passcode-fault:not(:empty)').waitFor()
+          await withoutFaults(page, 'passcode')
+          await page.locator('#passcode').fill('open sesame')
+          await page.keyboard.press('Enter')
+          await playsOn(page)
+          await page.keyboard.press('c')
+          await page.locator('#settings-toggle').click()
+          await page.locator('#downloads-label').click()
+          await page.locator('#settings-toggle').click()
+          await withoutFaults(page, 'playing')
+          if (device === 'phone' && colorScheme === 'dark') await picture(page, 'phone-dark')
+          await page.goto(`${server.origin}/s#rv1.half`)
+          await withoutFaults(page, 'message')
+        })
+      }
+    }
+  }
 
   it('is dark where the device is', async () => {
     const { url } = await server.link(manifest)

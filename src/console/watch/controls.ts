@@ -1,6 +1,7 @@
 import type { Captions } from './captions.ts'
 import { dress, element } from './page.ts'
 import type { Playback } from './playback.ts'
+import type { Preview } from './preview.ts'
 import { clockText, languageText, speedText, text } from './texts.ts'
 
 /** What the controls work on. */
@@ -9,6 +10,7 @@ export interface ControlsOptions {
   readonly video: HTMLVideoElement
   readonly captions: () => Captions
   readonly playback: () => Playback | undefined
+  readonly preview: Preview
 }
 
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
@@ -27,7 +29,8 @@ export class Controls {
   readonly #on: ControlsOptions
   readonly #bar = element('controls', HTMLDivElement)
   readonly #seek = element('seek', HTMLInputElement)
-  readonly #hint = element('seek-hint', HTMLOutputElement)
+  readonly #hint = element('seek-hint', HTMLDivElement)
+  readonly #picture = element('seek-picture', HTMLDivElement)
   readonly #play = element('play', HTMLButtonElement)
   readonly #mute = element('mute', HTMLButtonElement)
   readonly #volume = element('volume', HTMLInputElement)
@@ -77,7 +80,7 @@ export class Controls {
     clearTimeout(this.#idleTimer)
     stage.classList.remove('idle')
     stage.classList.toggle('busy', !this.#bar.hidden)
-    if (video.paused || !this.#settings.hidden) return
+    if (video.paused || !this.#settings.hidden || this.#isSound()) return
     this.#idleTimer = setTimeout(() => {
       if (video.paused || !this.#settings.hidden || this.#bar.querySelector(':focus-visible') !== null) return
       stage.classList.add('idle')
@@ -89,6 +92,8 @@ export class Controls {
   drawQualities(): void {
     const playback = this.#on.playback()
     const heights = playback?.heights ?? []
+    element('quality-row', HTMLLabelElement).hidden = this.#isSound()
+    this.#fullscreen.hidden = this.#isSound() || (!document.fullscreenEnabled && !this.#canPhoneFullscreen())
     const now = heights[playback?.current ?? -1]
     const auto = now === undefined || now === 0 ? text('qualityAuto') : text('qualityAutoNow', { now: `${now}p` })
     const byHeight = heights.map((height, index) => ({ height, index })).sort((a, b) => b.height - a.height)
@@ -129,7 +134,6 @@ export class Controls {
       SPEEDS.map((rate) => [rate, speedText(rate)] as const),
     )
     this.#speed.value = '1'
-    this.#fullscreen.hidden = !document.fullscreenEnabled && !this.#canPhoneFullscreen()
     this.#drawFullscreen()
     this.#drawVolume()
   }
@@ -163,8 +167,12 @@ export class Controls {
       video.muted = video.volume === 0
     })
     this.#seek.addEventListener('input', () => this.#seekTo((Number(this.#seek.value) / SEEK_STEPS) * this.#length()))
-    this.#seek.addEventListener('pointermove', (event) => this.#drawHint(event))
-    this.#seek.addEventListener('pointerleave', () => (this.#hint.hidden = true))
+    for (const event of ['pointerdown', 'pointermove'] as const) {
+      this.#seek.addEventListener(event, (pointer) => this.#drawHint(pointer))
+    }
+    for (const event of ['pointerleave', 'pointercancel'] as const) {
+      this.#seek.addEventListener(event, () => (this.#hint.hidden = true))
+    }
     this.#seek.addEventListener('pointerup', (event) => {
       if (event.pointerType !== 'mouse') this.#hint.hidden = true
     })
@@ -298,12 +306,18 @@ export class Controls {
     else video.webkitEnterFullscreen?.()
   }
 
+  /** Nothing to see: the bar stays, and there is nothing to make larger. */
+  #isSound(): boolean {
+    return this.#on.stage.classList.contains('sound')
+  }
+
   #canPhoneFullscreen(): boolean {
     return 'webkitEnterFullscreen' in this.#on.video
   }
 
   #drawPlay(): void {
     const { video } = this.#on
+    this.#on.stage.classList.toggle('still', video.paused)
     const icon = video.ended ? 'replay' : video.paused ? 'play' : 'pause'
     dress(this.#play, icon, text(video.paused ? 'play' : 'pause'), 'K')
   }
@@ -347,10 +361,13 @@ export class Controls {
   #drawHint(event: PointerEvent): void {
     const { left, width } = this.#seek.getBoundingClientRect()
     const share = Math.min(1, Math.max(0, (event.clientX - left) / width))
+    const seconds = share * this.#length()
     this.#hint.hidden = false
-    this.#hint.textContent = clockText(share * this.#length())
+    this.#picture.hidden = !this.#on.preview.draw(this.#picture, seconds)
+    element('seek-time', HTMLSpanElement).textContent = clockText(seconds)
     // stays inside the stage at both ends
-    this.#hint.style.setProperty('--at', `${Math.min(Math.max(share * width, 26), width - 26)}px`)
+    const half = this.#hint.offsetWidth / 2
+    this.#hint.style.setProperty('--at', `${Math.min(Math.max(share * width, half), width - half)}px`)
   }
 }
 

@@ -6,10 +6,18 @@ export interface Recording {
   readonly startedAt: string | null
   readonly durationMs: number
   readonly linkExpiresAt: string
-  readonly renditions: readonly { readonly name: string; readonly height: number }[]
+  readonly state: 'ready' | 'preparing' | 'unplayable'
+  readonly renditions: readonly { readonly name: string; readonly height: number; readonly download: Download | null }[]
   readonly captions: readonly { readonly language: string; readonly url: string }[]
   readonly poster: string | null
-  readonly download: { readonly url: string; readonly contentBytes: number } | null
+  readonly storyboard: string | null
+  readonly download: Download | null
+}
+
+/** A file that may be taken away. */
+export interface Download {
+  readonly url: string
+  readonly contentBytes: number
 }
 
 /** Why something cannot be had, as far as a viewer is concerned. */
@@ -22,14 +30,21 @@ export type Refusal =
   | 'unavailable'
   | 'preparing'
   | 'too-many'
+  /** The link has a passcode: none was given, or another one. */
+  | 'passcode'
+  /** Too many wrong passcodes. */
+  | 'locked'
 
 /** An answer that was not the wished one. */
 export class Refused extends Error {
   readonly refusal: Refusal
+  /** After how long it makes sense to ask again. */
+  readonly waitMs: number
 
-  constructor(refusal: Refusal) {
+  constructor(refusal: Refusal, waitMs = 0) {
     super(refusal)
     this.refusal = refusal
+    this.waitMs = waitMs
   }
 }
 
@@ -44,6 +59,8 @@ export class Visit {
   /** Names the link without its MAC: what is kept under it opens nothing. */
   readonly #storageKey: string
   #grant: string | undefined
+  /** For going on after a pause; in this page's memory only. */
+  #passcode: string | undefined
   #usedAtMs = Number.NEGATIVE_INFINITY
 
   private constructor(token: string, claims: string) {
@@ -74,26 +91,25 @@ export class Visit {
     this.#keep({ grant: this.#grant, positionSeconds })
   }
 
-  /** Trades the token for a session: one view. @throws Refused */
-  async begin(): Promise<void> {
+  /** Trades the token, and the passcode where there is one, for a session: one view. @throws Refused */
+  async begin(passcode = this.#passcode): Promise<void> {
     const response = await reach('s/exchange', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ token: this.#token }),
+      body: JSON.stringify({ token: this.#token, passcode }),
     })
-    if (!response.ok) throw new Refused(refusalOf(response.status))
+    if (!response.ok) throw await exchangeRefusal(response)
     const { grant } = (await response.json()) as { grant: string }
     if (!grantPattern.test(grant)) throw new Refused('invalid')
     this.#grant = grant
+    this.#passcode = passcode
     this.#usedAtMs = nowMs()
     this.#keep({ grant, positionSeconds: this.positionSeconds })
   }
 
-  /** @throws Refused; `preparing` when there is nothing to play yet. */
+  /** @throws Refused; `preparing` while the recording is not stored yet. */
   async recording(): Promise<Recording> {
-    const recording = (await (await this.#ask('recording.json')).json()) as Recording
-    if (recording.renditions.length === 0) throw new Refused('preparing')
-    return recording
+    return (await (await this.#ask('recording.json')).json()) as Recording
   }
 
   /** Tells the server that somebody is still here. @throws Refused */
@@ -163,6 +179,14 @@ async function reach(address: string, init: RequestInit): Promise<Response> {
   } catch {
     throw new Refused('unavailable')
   }
+}
+
+/** What the server says to a token that it gives no session for. */
+async function exchangeRefusal(response: Response): Promise<Refused> {
+  const { code } = (await response.json().catch(() => ({}))) as { code?: unknown }
+  if (code === 'E_LINK_PASSCODE') return new Refused('passcode')
+  const waitMs = Number(response.headers.get('retry-after') ?? 0) * 1000
+  return new Refused(code === 'E_LINK_LOCKED' ? 'locked' : refusalOf(response.status), waitMs)
 }
 
 function refusalOf(status: number): Refusal {

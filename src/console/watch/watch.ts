@@ -1,6 +1,7 @@
 import { Captions } from './captions.ts'
 import { Controls } from './controls.ts'
 import { element, layTiles } from './page.ts'
+import { Preview } from './preview.ts'
 import { startPlayback, type Playback, type PlaybackTrouble } from './playback.ts'
 import { dateText, durationText, language, languageText, sizeText, text, type TextName } from './texts.ts'
 import { Refused, Visit, type Recording, type Refusal } from './visit.ts'
@@ -18,12 +19,14 @@ type StageState = 'gate' | 'message' | 'poster' | 'waiting' | 'playing'
 const stage = element('stage', HTMLDivElement)
 const video = element('video', HTMLVideoElement)
 const begin = element('begin', HTMLButtonElement)
+const preview = new Preview()
 const captions = new Captions(video, element('captions', HTMLDivElement), () => controls.drawCaptions())
 const controls: Controls = new Controls({
   stage,
   video,
   captions: () => captions,
   playback: () => playback,
+  preview,
 })
 
 let visit = Visit.fromAddress(location.hash)
@@ -35,7 +38,15 @@ let beatTimer: ReturnType<typeof setTimeout> | undefined
 /** Shows the cover: what is the matter, and the button if there is something to press. */
 function cover(
   state: StageState,
-  words: { title?: string; words?: string; button?: string; busy?: boolean; press?: () => void } = {},
+  words: {
+    title?: string
+    words?: string
+    button?: string
+    busy?: boolean
+    press?: () => void
+    /** Asks for the passcode too; the text says what was wrong with the last one. */
+    passcode?: string
+  } = {},
 ): void {
   stage.dataset['state'] = state
   element('cover-title', HTMLParagraphElement).textContent = words.title ?? ''
@@ -44,6 +55,9 @@ function cover(
   begin.hidden = words.button === undefined
   element('begin-label', HTMLSpanElement).textContent = words.button ?? ''
   begin.onclick = words.press ?? null
+  const form = element('passcode-form', HTMLFormElement)
+  form.hidden = words.passcode === undefined
+  element('passcode-fault', HTMLParagraphElement).textContent = words.passcode ?? ''
   if (state !== 'playing' && words.title !== undefined) say(words.title)
 }
 
@@ -69,20 +83,43 @@ function gate(): void {
   })
 }
 
+/** Asks for the passcode. @param fault what was wrong with the last one. */
+function askPasscode(fault = ''): void {
+  const field = element('passcode', HTMLInputElement)
+  cover('gate', {
+    title: text('passcodeTitle'),
+    words: text('passcodeText'),
+    button: text('passcodeOpen'),
+    passcode: fault,
+    press: () => {
+      if (field.value.trim() === '') askPasscode(text('passcodeMissing'))
+      else void enter(true, field.value)
+    },
+  })
+  field.setAttribute('aria-invalid', String(fault !== ''))
+  field.select()
+  field.focus()
+}
+
 /** Goes in: by exchanging the token where needed, then by opening the recording. */
-async function enter(play: boolean): Promise<void> {
+async function enter(play: boolean, passcode?: string): Promise<void> {
   if (visit === undefined) return
   clearTimeout(timer)
   cover(playback === undefined ? 'gate' : 'waiting', { title: text('opening'), busy: true })
   try {
-    if (!visit.isBegun) await visit.begin()
+    if (!visit.isBegun) await visit.begin(passcode)
+    if (passcode !== undefined) element('passcode', HTMLInputElement).value = ''
     open(visit, await visit.recording(), play)
   } catch (error) {
-    refuse(error instanceof Refused ? error.refusal : 'unavailable', play)
+    const refused = error instanceof Refused ? error : new Refused('unavailable')
+    if (refused.refusal === 'passcode') askPasscode(passcode === undefined ? '' : text('passcodeWrong'))
+    else if (refused.refusal === 'unavailable' && !visit.isBegun && passcode !== undefined) {
+      refuse('unavailable', play, 0, passcode)
+    } else refuse(refused.refusal, play, refused.waitMs)
   }
 }
 
-function refuse(refusal: Refusal, play: boolean): void {
+function refuse(refusal: Refusal, play: boolean, waitMs = 0, passcode?: string): void {
   const message = (title: TextName, words: TextName) => ({ title: text(title), words: text(words) })
   clearTimeout(timer)
   if (refusal === 'unavailable' || refusal === 'preparing') {
@@ -91,7 +128,7 @@ function refuse(refusal: Refusal, play: boolean): void {
       ? message('preparingTitle', 'preparingText')
       : message('unavailableTitle', 'unavailableText')
     cover('message', { ...words, busy: true })
-    timer = setTimeout(() => void enter(play), preparing ? PREPARING_RETRY_MS : OPENING_RETRY_MS)
+    timer = setTimeout(() => void enter(play, passcode), preparing ? PREPARING_RETRY_MS : OPENING_RETRY_MS)
     return
   }
   close()
@@ -100,6 +137,15 @@ function refuse(refusal: Refusal, play: boolean): void {
       ...message('tooManyTitle', 'tooManyText'),
       button: text('retry'),
       press: () => void enter(true),
+    })
+    return
+  }
+  if (refusal === 'locked') {
+    cover('message', {
+      title: text('lockedTitle'),
+      words: text('lockedText', { minutes: Math.max(1, Math.ceil(waitMs / 60_000)) }),
+      button: text('retry'),
+      press: () => askPasscode(),
     })
     return
   }
@@ -123,18 +169,24 @@ function refuse(refusal: Refusal, play: boolean): void {
 function open(current: Visit, recording: Recording, play: boolean): void {
   const title = recording.title.trim() === '' ? text('untitled') : recording.title
   const started = recording.startedAt === null ? [] : [dateText(recording.startedAt)]
-  heading(title, [...started, durationText(recording.durationMs)].join(' · '))
+  const isPlayable = recording.state === 'ready'
+  heading(title, [...started, ...(isPlayable ? [durationText(recording.durationMs)] : [])].join(' · '))
   document.title = `${title} – Mosaik`
   element('footer', HTMLElement).textContent = text('validUntil', { date: dateText(recording.linkExpiresAt) })
-  const download = element('download', HTMLAnchorElement)
-  download.hidden = recording.download === null
-  if (recording.download !== null) {
-    download.href = current.address(recording.download.url)
-    download.textContent = text('download', { size: sizeText(recording.download.contentBytes) })
+  showDownloads(current, recording)
+  if (!isPlayable) {
+    if (recording.state === 'preparing') refuse('preparing', play)
+    else showUnplayable(recording)
+    return
   }
 
   starved = false
   playback?.stop()
+  stage.classList.toggle(
+    'sound',
+    recording.renditions.every(({ height }) => height === 0),
+  )
+  preview.load(recording.storyboard === null ? null : current.address(recording.storyboard))
   if (recording.poster !== null) video.poster = current.address(recording.poster)
   playback = startPlayback(video, current.address('master.m3u8'), current.positionSeconds, {
     trouble: (trouble) => onTrouble(trouble),
@@ -162,6 +214,37 @@ function open(current: Visit, recording: Recording, play: boolean): void {
   poster()
   if (play) void start()
   beat()
+}
+
+/** No rendition could be made: said as it is, instead of being waited for. */
+function showUnplayable(recording: Recording): void {
+  cover('message', {
+    title: text('unplayableTitle'),
+    words: text(recording.download === null ? 'unplayableText' : 'unplayableDownload'),
+  })
+}
+
+/** What may be taken away: the original, and each quality as one file. */
+function showDownloads(current: Visit, { download, renditions }: Recording): void {
+  const files = [
+    ...(download === null ? [] : [{ file: download, name: 'downloadOriginal', height: 0 } as const]),
+    ...renditions.flatMap((rendition) => {
+      const name = rendition.height === 0 ? 'downloadSound' : 'downloadVideo'
+      return rendition.download === null ? [] : [{ file: rendition.download, name, height: rendition.height } as const]
+    }),
+  ]
+  element('downloads', HTMLDetailsElement).hidden = files.length === 0
+  element('downloads-label', HTMLElement).textContent = text('downloads')
+  element('downloads-list', HTMLUListElement).replaceChildren(
+    ...files.map(({ file, name, height }) => {
+      const link = document.createElement('a')
+      link.href = current.address(file.url)
+      link.textContent = text(name, { height, size: sizeText(file.contentBytes) })
+      const item = document.createElement('li')
+      item.append(link)
+      return item
+    }),
+  )
 }
 
 function poster(): void {
@@ -210,7 +293,9 @@ function close(): void {
   playback = undefined
   captions.load([])
   controls.hide()
-  element('download', HTMLAnchorElement).hidden = true
+  preview.load(null)
+  stage.classList.remove('sound')
+  element('downloads', HTMLDetailsElement).hidden = true
 }
 
 function keepPosition(): void {
@@ -233,6 +318,20 @@ function beat(): void {
 }
 
 document.documentElement.lang = language
+element('passcode-label', HTMLLabelElement).textContent = text('passcodeLabel')
+const showPasscode = element('passcode-show', HTMLButtonElement)
+showPasscode.textContent = text('passcodeShow')
+showPasscode.setAttribute('aria-label', text('passcodeShowName'))
+showPasscode.addEventListener('click', () => {
+  const field = element('passcode', HTMLInputElement)
+  const isShown = field.type === 'text'
+  field.type = isShown ? 'password' : 'text'
+  showPasscode.setAttribute('aria-pressed', String(!isShown))
+})
+element('passcode-form', HTMLFormElement).addEventListener('submit', (event) => {
+  event.preventDefault()
+  begin.click()
+})
 layTiles(element('tiles', SVGSVGElement))
 for (const event of ['waiting', 'stalled']) video.addEventListener(event, showStarved)
 for (const event of ['play', 'pause']) video.addEventListener(event, () => beat())
