@@ -15,7 +15,7 @@ import {
 } from '../format/fragment-header.ts'
 import { decodeAssetHeader, segmentCount, segmentLength } from '../format/asset-header.ts'
 import type { AttemptRow, LayoutCatalog, ObjectRow } from '../ports/catalog/layout.ts'
-import type { SegmentEngine, SegmentOpener, SegmentToOpen } from '../ports/segment-engine.ts'
+import type { FramedBlock, SegmentEngine, SegmentOpener, SegmentToOpen } from '../ports/segment-engine.ts'
 import type { Log } from '../ports/system.ts'
 import type { AssetReader } from '../ports/vault-reader.ts'
 import { Gather, type GatheredShare, type GatherPorts, type ShareSource } from './gather.ts'

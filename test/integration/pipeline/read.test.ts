@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { describeFile } from '../../../src/adapters/file-source.ts'
+import { fragmentKey, tagBlock } from '../../../src/crypto/fragment-tag.ts'
 import { isMosaikError } from '../../../src/domain/errors.ts'
 import type { Id } from '../../../src/domain/ids.ts'
-import { blockOffset, innerBlockLength } from '../../../src/format/fragment-header.ts'
+import { blockOffset, encodeFragmentHeader, innerBlockLength } from '../../../src/format/fragment-header.ts'
 import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import type { AssetReader } from '../../../src/ports/vault-reader.ts'
+import { sealedAssetReader } from '../../../src/retrieve/read-asset.ts'
 import { MemoryStore, failAll } from '../../support/memory-store.ts'
 import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
@@ -144,7 +146,7 @@ const damages: Readonly<Record<string, (rows: ObjectRow[], at: number, segment: 
     bytes.copyWithin(blockOffset(scheme, segment), from, from + length)
   },
   "another recording's fragment": async (rows, at) => {
-    const foreign = await fragmentsOf(others.at(-1)!.recording)
+    const foreign = await fragmentsOf(others.at(-1).recording)
     const bytes = await bytesAt(foreign[at]!)
     const own = await bytesAt(rows[at]!)
     own.set(bytes.subarray(0, Math.min(bytes.length, own.length)))
@@ -242,6 +244,73 @@ describe('damage', () => {
     expect(failure.message).toMatch(/E_SIGNATURE|E_FORMAT/)
     expect(failure.message).toMatch(/E_SHARES_MIXED/)
     expect(failure.message).toMatch(/E_OBJECT_ABSENT/)
+  })
+})
+
+describe('somebody who holds the verify key', () => {
+  /** Alters segment 0 of a fragment, and makes a tag that verifies. */
+  const forge = async (row: ObjectRow): Promise<void> => {
+    const { manifest } = await vault.reader.open(vault.organisation, recording, 'play', never)
+    const { header, verifyKeys } = manifest.assets[0]!.sealed!
+    const bytes = await bytesAt(row)
+    const length = innerBlockLength(scheme)
+    const at = blockOffset(scheme, 0)
+    bytes.fill(row.index + 1, at + 50, at + 60)
+    const fragmentHeader = encodeFragmentHeader({
+      attempt: Buffer.from(header).subarray(58, 74).toString('hex'),
+      sharing: row.sharing!,
+      extent: 0,
+      index: row.index,
+      scheme: { k: 3, n: 5, t: 1 },
+    })
+    expect(Buffer.from(bytes.subarray(0, 256))).toEqual(Buffer.from(fragmentHeader))
+    const key = vault.primitives.gcm(fragmentKey(vault.primitives, verifyKeys[0]!, fragmentHeader))
+    bytes.set(tagBlock(key, 0, bytes.subarray(at, at + length)), at + length)
+  }
+
+  it('does not get a wrong byte through: the forged shares are found among the others, and told as an alarm', async () => {
+    for (const forged of [[0], [2], [0, 1], [2, 4]]) {
+      const rows = await fragmentsOf()
+      const before = await Promise.all(rows.map(async (row) => (await bytesAt(row)).slice()))
+      for (const at of forged) await forge(rows[at]!)
+      logged.length = 0
+      // Without as many good ones as may be away, so that the forged ones have to be asked.
+      const away = rows.filter((_, at) => !forged.includes(at)).slice(0, 2 - forged.length)
+      for (const { node } of away) nodes[await nodeNumber(node)]!.fault = failAll()
+      for (let i = 0; i < 6; i++) {
+        const reader = await original()
+        expect((await read(reader, 0, 3 * SEGMENT)).equals(content.subarray(0, 3 * SEGMENT))).toBe(true)
+      }
+      const alarms = logged.filter(({ event }) => event === 'read.forged-share')
+      expect(alarms.length).toBeGreaterThan(0)
+      for (const { fields } of alarms) expect(forged.map((at) => rows[at]!.node)).toContain(fields['node'])
+      for (const [index, row] of rows.entries()) {
+        const node = nodes[await nodeNumber(row.node)]!
+        node.objects.set(row.key, before[index]!)
+        node.fault = undefined
+      }
+    }
+  })
+
+  it('gets an error and no byte when too many are forged', async () => {
+    const rows = await fragmentsOf()
+    for (const at of [0, 1, 2]) await forge(rows[at]!)
+    await expect(read(await original(), 0, SEGMENT)).rejects.toThrow(/all tags pass, and no 3 shares open it/)
+  })
+
+  it('may be shut out by a second verify key: blocks under either are good', async () => {
+    const { manifest } = await vault.reader.open(vault.organisation, recording, 'play', never)
+    const asset = manifest.assets[0]!
+    const [key] = asset.sealed!.verifyKeys
+    for (const verifyKeys of [
+      [randomBytes(32), key!],
+      [randomBytes(32), randomBytes(32), key!],
+    ]) {
+      const reader = sealedAssetReader(vault, asset, { ...asset.sealed!, verifyKeys })
+      expect((await read(reader, 0, content.length)).equals(content)).toBe(true)
+    }
+    const reader = sealedAssetReader(vault, asset, { ...asset.sealed!, verifyKeys: [randomBytes(32)] })
+    await expect(read(reader, 0, 5)).rejects.toThrow(/E_BLOCK_TAG/)
   })
 })
 

@@ -90,7 +90,7 @@ function spec(handler: (context: StageContext) => Promise<unknown>, more: Partia
 }
 
 const row = async () => (await catalog.work.get(work))!
-const failing = (error: unknown) => spec(() => Promise.reject(error as Error))
+const failing = (error: unknown) => spec(() => Promise.reject(error))
 const later = (): void => void clock.advance(120_000, 120_000)
 
 describe('runWork', () => {
