@@ -118,7 +118,7 @@ export async function audit(
       for (const kind of ['fragment', 'manifest-share'] as const) {
         signal.throwIfAborted()
         const row = await randomObject(ports, node, objectName(kind, ports.random.bytes(16)))
-        if (row?.recording == null) continue
+        if (row === undefined || row.recording === null) continue
         const one = await ports.catalog.upkeep.surveyed(row.recording)
         const group = one && shareGroups(one).find(({ rows }) => rows.some(({ key }) => key === row.key))
         if (group) await reader.checkSample(group, row, signal)
