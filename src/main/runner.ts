@@ -66,7 +66,9 @@ export async function runWork(ports: RunnerPorts, spec: QueueSpec, workId: Id, s
   try {
     const recording = await catalog.recordings.get(work.recording, undefined)
     if (!recording) {
-      throw new MosaikError('E_RECORDING_UNKNOWN', 'there is no such recording (any more)', { recording: work.recording })
+      throw new MosaikError('E_RECORDING_UNKNOWN', 'there is no such recording (any more)', {
+        recording: work.recording,
+      })
     }
     const outcome = await spec.handler({
       recording,
@@ -195,7 +197,10 @@ function causeOf(error: unknown): Readonly<Record<string, unknown>> {
   if (isMosaikError(error)) return { cause: error.code }
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
   const { code } = error as NodeJS.ErrnoException
-  return { cause: typeof code === 'string' ? `${error.name} ${code}` : error.name, at: frames.slice(0, 8).map((line) => line.trim()) }
+  return {
+    cause: typeof code === 'string' ? `${error.name} ${code}` : error.name,
+    at: frames.slice(0, 8).map((line) => line.trim()),
+  }
 }
 
 function retryDelayMs(attemptsCount: number, random: Random): number {
