@@ -73,7 +73,7 @@ const copyablePixels = ['yuv420p', 'yuvj420p']
 export function planRenditions(media: PlannableMedia): PlannedRendition[] {
   const video = media.streams.find((stream) => stream.type === 'video')
   const audio = media.streams.find((stream) => stream.type === 'audio') ?? null
-  if (video === undefined) return audio === null ? [] : [planAudio(media, audio)]
+  if (video === undefined) return audio === null ? [] : [planAudio(media, audio, Infinity)]
 
   const shorter = Math.min(video.width, video.height)
   const top = ladder[0]
@@ -93,7 +93,10 @@ export function planRenditions(media: PlannableMedia): PlannedRendition[] {
     if (above !== undefined && step.lines > Math.min(above.width, above.height) * WORTHWHILE) continue
     plans.push(planVideo(media, video, audio, step, 'encode'))
   }
-  return plans.sort((a, b) => workRank(a) - workRank(b))
+  plans.sort((a, b) => workRank(a) - workRank(b))
+  // For those who listen on a telephone, or have no bandwidth for a picture.
+  if (audio !== null) plans.push(planAudio(media, audio, AUDIO_BITS_PER_SECOND * SOUND_COPY_MAX_RATE))
+  return plans
 }
 
 function workRank({ videoMode, width, height }: PlannedRendition): number {
@@ -163,11 +166,11 @@ function planVideo(
   }
 }
 
-function planAudio(media: PlannableMedia, audio: PlannableStream): PlannedRendition {
+function planAudio(media: PlannableMedia, audio: PlannableStream, copyMaxBitsPerSecond: number): PlannedRendition {
   return {
     name: 'audio',
     videoMode: 'none',
-    audioMode: soundMode(media, audio, Infinity),
+    audioMode: soundMode(media, audio, copyMaxBitsPerSecond),
     width: 0,
     height: 0,
     videoStream: null,

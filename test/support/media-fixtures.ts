@@ -41,6 +41,7 @@ const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-
 const recipes = {
   'index-at-end.mp4': [...picture('1280x720'), ...tone(), ...h264, ...aac],
   'late-sound.mp4': [...[...picture('640x360', 10), '-itsoffset', '3', ...tone(), '-t', seconds, ...h264, ...aac]],
+  'bit-late.mkv': [...picture('320x180', 10), '-itsoffset', '0.4', ...tone(), '-t', seconds, ...h264, ...aac],
   'sound-goes-on.mp4': [
     ...['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=2', '-f', 'lavfi', '-i', 'sine=duration=120'],
     ...[...h264, ...aac],
@@ -320,7 +321,8 @@ export async function playAsHls(name: string, bytes: Uint8Array, index: Playback
   }
 }
 
-function soundStart(samples: Buffer): number {
+/** When something is heard first, of samples at 8 kHz, in milliseconds. */
+export function soundStart(samples: Buffer): number {
   for (let at = 0; at + 1 < samples.byteLength; at += 2) if (Math.abs(samples.readInt16LE(at)) > 500) return at / 16
   return Number.NaN
 }

@@ -143,17 +143,20 @@ function encodeAudio(plan: RenditionPlan): Options {
 /**
  * A fragment begins at a key frame. `delay_moov`: the initialisation section waits for the first packets, because some
  * inputs (MPEG-TS) only then tell what their sound is. No edit list, which players of fragments do not read: times are
- * shifted to begin at zero instead. No index at the end: ours replaces it.
+ * shifted to begin at zero instead (of what begins later, the first sample is prolonged). Sound on its own is not
+ * shifted, it has the clock of the renditions with a picture; `frag_discont` keeps its beginning. No index at the end:
+ * ours replaces it.
  *
  * Long groups of pictures, and sound after the last picture, are cut by time as well (the index puts what does not
  * begin with a key frame together again): a fragment's header that does not fit into ffmpeg's buffer of 32 KiB comes
  * out of a pipe with a size of zero.
  */
 function fragments(hasVideo: boolean): Options {
-  const flags = `+empty_moov+delay_moov+default_base_moof+skip_trailer${hasVideo ? '+frag_keyframe' : ''}`
+  const flags = `+empty_moov+delay_moov+default_base_moof+skip_trailer${hasVideo ? '+frag_keyframe' : '+frag_discont'}`
   const longestSeconds = hasVideo ? 2 * SEGMENT_SECONDS : SEGMENT_SECONDS
   return [
-    ...['-movflags', flags, '-use_editlist', 0, '-avoid_negative_ts', 'make_zero'],
+    ...['-movflags', flags, '-use_editlist', 0],
+    ...['-avoid_negative_ts', hasVideo ? 'make_zero' : 'make_non_negative'],
     ...['-frag_duration', longestSeconds * 1_000_000],
   ]
 }

@@ -35,9 +35,11 @@ function describePlan({ name, videoMode, audioMode, width, height }: RenditionPl
 }
 
 interface Expected {
-  /** As `describePlan` says. */
+  /** As `describePlan` says; of a file with pictures only those with one. */
   readonly renditions: readonly string[]
   readonly frames?: number
+  /** Makes sound on its own too. */
+  readonly listens?: boolean
   readonly durationMs?: number
 }
 
@@ -48,8 +50,11 @@ async function checkPlays(path: string, expected: Expected): Promise<void> {
   expect(info.durationMs).toBeGreaterThan(durationMs - 300)
   expect(info.durationMs).toBeLessThan(durationMs + 300)
   const plans = planRenditions(info)
-  expect(plans.map(describePlan)).toEqual(expected.renditions)
-  for (const plan of plans) {
+  const pictures = plans.filter(({ videoMode }) => videoMode !== 'none')
+  expect((pictures.length > 0 ? pictures : plans).map(describePlan)).toEqual(expected.renditions)
+  const hasSound = info.streams.some(({ type }) => type === 'audio')
+  expect(plans.at(-1)?.name === 'audio', 'sound on its own').toBe(hasSound)
+  for (const plan of expected.listens === true || pictures.length === 0 ? plans : pictures) {
     const { bytes, index, progress } = await render(input, info, plan)
     const last = index.segments.at(-1) ?? [0, 0, 0]
     expect(last[0] + last[1], 'the index reaches to the end').toBe(bytes.byteLength)
@@ -86,7 +91,11 @@ const whole: Record<
   >,
   Expected
 > = {
-  'index-at-end.mp4': { renditions: ['720p copy/copy 1280x720', '360p encode/copy 640x360'], frames: 150 },
+  'index-at-end.mp4': {
+    renditions: ['720p copy/copy 1280x720', '360p encode/copy 640x360'],
+    frames: 150,
+    listens: true,
+  },
   'late-sound.mp4': { renditions: ['360p copy/copy 640x360'], frames: 60 },
   'faststart.mp4': { renditions: ['360p copy/copy 640x360'], frames: 150 },
   'fragmented.mp4': { renditions: ['360p copy/copy 640x360'], frames: 150 },
@@ -95,7 +104,7 @@ const whole: Record<
     frames: 60,
   },
   'h264.mkv': { renditions: ['480p copy/copy 854x480', '360p encode/copy 640x360'], frames: 150 },
-  'vp9.webm': { renditions: ['360p encode/encode 640x360'], frames: 60 },
+  'vp9.webm': { renditions: ['360p encode/encode 640x360'], frames: 60, listens: true },
   'vp8.webm': { renditions: ['360p encode/encode 640x360'], frames: 60 },
   'odd.webm': { renditions: ['360p encode/encode 640x360'], frames: 60 },
   'small.mp4': { renditions: ['238p encode/copy 318x238'], frames: 150 },
@@ -113,7 +122,7 @@ const whole: Record<
   'opus.mkv': { renditions: ['360p copy/encode 640x360'], frames: 150 },
   'vp9-aac.mkv': { renditions: ['360p encode/copy 640x360'], frames: 60 },
   'pcm.mov': { renditions: ['360p copy/encode 640x360'], frames: 150 },
-  'stream.ts': { renditions: ['720p copy/copy 1280x720', '360p encode/copy 640x360'], frames: 150 },
+  'stream.ts': { renditions: ['720p copy/copy 1280x720', '360p encode/copy 640x360'], frames: 150, listens: true },
   'windows.wmv': { renditions: ['360p encode/encode 640x360'], frames: 60 },
   'wide-pixels.mp4': { renditions: ['360p copy/copy 640x360'], frames: 150 },
 }
@@ -136,6 +145,24 @@ describe('what meeting systems make', () => {
       expect(Math.abs(played.soundFromMs - played.firstPictureMs - 2000)).toBeLessThan(60)
     })
   }
+
+  test('sound on its own has the clock of the picture, copied too', async () => {
+    const input = await fixtures.fileInput(await fixtures.mediaFixture('bit-late.mkv'))
+    const info = await tool.probe(input, signal)
+    for (const audioMode of ['copy', 'encode'] as const) {
+      const plan = planRenditions(info).at(-1)
+      if (plan?.audioMode !== 'copy') throw new Error('no copy planned')
+      const { bytes, index } = await render(input, info, { ...plan, audioMode })
+      expect(index.codecs).toBe('mp4a.40.2')
+      const path = await fixtures.once(`bit-late-${audioMode}.mp4`, (out) => writeFile(out, bytes))
+      // As decoded, with times: from a beginning that is not zero ffmpeg fills in nothing.
+      const sound = await fixtures.ffmpegOutput(
+        ...['-copyts', '-i', path, '-af', 'aresample=async=1:first_pts=0', '-ac', '1', '-ar', '8000'],
+        ...['-f', 's16le', 'pipe:1'],
+      )
+      expect(Math.abs(fixtures.soundStart(sound) - 400), audioMode).toBeLessThan(60)
+    }
+  })
 
   test('sound that has to be encoded leaves the picture untouched', async () => {
     const path = await fixtures.mediaFixture('opus.mkv')

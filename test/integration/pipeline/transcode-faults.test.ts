@@ -105,7 +105,7 @@ describe('transcoding', () => {
   it('names everything it made in one generation; a poster that is too large for the manifest lies beside it', async () => {
     await run()
     expect(await row()).toMatchObject({ state: 'ready', generation: 2, reason: null, durationMs: 4000 })
-    expect(await assetNames()).toEqual(['meeting.webm', '720p', '360p', 'poster'])
+    expect(await assetNames()).toEqual(['meeting.webm', '360p', '720p', 'audio', 'poster'])
     await expectNoOrphans()
     // Twice is once.
     await run()
@@ -132,7 +132,7 @@ describe('transcoding', () => {
       state: 'ready',
       reason: { code: 'E_MEDIA_LIMIT', message: '720p: it takes too long' },
     })
-    expect(await assetNames()).toEqual(['meeting.webm', '360p', 'poster'])
+    expect(await assetNames()).toEqual(['meeting.webm', '360p', 'audio', 'poster'])
     await expectNoOrphans()
   })
 

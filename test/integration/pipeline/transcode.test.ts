@@ -57,6 +57,7 @@ describe('transcode', () => {
       'captions und',
       'rendition 720p',
       'rendition 360p',
+      'rendition audio',
       'poster poster',
       'storyboard sprite',
       'storyboard thumbnails',

@@ -22,10 +22,11 @@ function media(...streams: PlannableStream[]): PlannableMedia {
   return { format: 'mov,mp4,m4a,3gp,3g2,mj2', durationMs: 60_000, streams }
 }
 
+/** Those with a picture. */
 function short(from: PlannableMedia): string[] {
-  return planRenditions(from).map(
-    ({ name, videoMode, width, height }) => `${name} ${videoMode} ${String(width)}x${String(height)}`,
-  )
+  return planRenditions(from)
+    .filter(({ videoMode }) => videoMode !== 'none')
+    .map(({ name, videoMode, width, height }) => `${name} ${videoMode} ${String(width)}x${String(height)}`)
 }
 
 function modes(from: PlannableMedia): string[] {
@@ -98,7 +99,7 @@ describe('copying', () => {
     ['too many bits', { bitsPerSecond: 30_000_000 }],
     ['larger than the ladder', { width: 2560, height: 1440 }],
   ])('not copied: %s', (_, change) => {
-    expect(planRenditions(media({ ...video, ...change }, audio)).every(({ videoMode }) => videoMode === 'encode')).toBe(
+    expect(planRenditions(media({ ...video, ...change }, audio)).every(({ videoMode }) => videoMode !== 'copy')).toBe(
       true,
     )
   })
@@ -108,24 +109,40 @@ describe('copying', () => {
   })
 
   test.each(['opus', 'vorbis', 'pcm_s16le'])('a picture stays untouched beside %s', (codec) => {
-    expect(modes(media(video, { ...audio, codec, profile: null }))).toEqual(['720p copy/encode', '360p encode/encode'])
+    expect(modes(media(video, { ...audio, codec, profile: null }))).toEqual([
+      '720p copy/encode',
+      '360p encode/encode',
+      'audio none/encode',
+    ])
   })
 
   test('sound is copied beside a picture that has to be encoded, unless it is large', () => {
     const vp9 = { ...video, codec: 'vp9' }
-    expect(modes(media(vp9, audio))).toEqual(['360p encode/copy', '720p encode/copy'])
-    expect(modes(media(vp9, { ...audio, bitsPerSecond: 250_000 }))).toEqual(['360p encode/encode', '720p encode/copy'])
-    expect(modes(media(video, { ...audio, bitsPerSecond: 500_000 }))).toEqual(['720p copy/copy', '360p encode/encode'])
+    expect(modes(media(vp9, audio))).toEqual(['360p encode/copy', '720p encode/copy', 'audio none/copy'])
+    expect(modes(media(vp9, { ...audio, bitsPerSecond: 250_000 }))).toEqual([
+      '360p encode/encode',
+      '720p encode/copy',
+      'audio none/copy',
+    ])
+    expect(modes(media(video, { ...audio, bitsPerSecond: 500_000 }))).toEqual([
+      '720p copy/copy',
+      '360p encode/encode',
+      'audio none/encode',
+    ])
     expect(modes(media(vp9, { ...audio, profile: 'HE-AACv2' }))[0]).toBe('360p encode/encode')
-    expect(modes(media(vp9))[0]).toBe('360p encode/none')
+    expect(modes(media(vp9))).toEqual(['360p encode/none', '720p encode/none'])
   })
 })
 
 describe('streams', () => {
   test('sound only', () => {
-    expect(short(media(audio))).toEqual(['audio none 0x0'])
     expect(modes(media(audio))).toEqual(['audio none/copy'])
     expect(modes(media({ ...audio, codec: 'opus' }))).toEqual(['audio none/encode'])
+  })
+  test('sound on its own beside a picture, last', () => {
+    const plans = planRenditions(media(video, audio))
+    expect(plans.at(-1)).toMatchObject({ name: 'audio', videoStream: null, audioStream: 1, width: 0, height: 0 })
+    expect(planRenditions(media(video)).some(({ name }) => name === 'audio')).toBe(false)
   })
   test('neither picture nor sound', () => {
     expect(planRenditions(media({ ...audio, type: 'text' }))).toEqual([])
