@@ -428,7 +428,6 @@ function locationOf({ settings }: NodeRow): string {
   return settings['driver'] === 'directory' ? text('path') : `${text('endpoint')}/${text('bucket')}/${text('prefix')}`
 }
 
-// eslint-disable-next-line require-yield -- it only fails
 async function* failing(error: unknown): AsyncGenerator<Uint8Array> {
   throw error
 }

@@ -72,6 +72,19 @@ describe('a process that cannot begin', () => {
     expect((await ending('store', {})).words).toContain('Redis')
   })
 
+  test.each([
+    ['thrown', "throw new Error('a-' + 'secret')", 'process.uncaught'],
+    ['rejected', "void Promise.reject(new Error('a-' + 'secret'))", 'process.unhandled'],
+  ])('an error that nobody caught, %s: kind and place are logged, the process ends with 1', async (_, code, event) => {
+    const fault = encodeURIComponent(`process.on('SIGUSR2', () => { ${code} })`).replaceAll("'", '%27')
+    const member = new Member('upkeep', { ...environment, NODE_OPTIONS: `--import=data:text/javascript,${fault}` })
+    await member.line('process.ready')
+    member.kill('SIGUSR2')
+    expect(await member.exit(), member.output).toEqual({ code: 1, signal: null })
+    expect(member.lines.at(-1)).toMatchObject({ event, level: 'error', code: 'E_INTERNAL', cause: 'Error' })
+    expect(member.output).not.toContain('a-secret')
+  })
+
   test('a second signal ends at once', async () => {
     const member = new Member('upkeep', environment)
     await member.line('process.ready')

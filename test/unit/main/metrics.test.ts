@@ -32,16 +32,16 @@ function measuring() {
 
 test('calls to nodes: by node, call and outcome, bytes both ways', async () => {
   const { metrics, clock, sample } = measuring()
-  let failure: Error | undefined
+  const fault: { error?: Error } = {}
   const store: ObjectStore = {
     create: () =>
       Promise.resolve({
-        write: () => (failure ? Promise.reject(failure) : Promise.resolve()),
+        write: () => (fault.error ? Promise.reject(fault.error) : Promise.resolve()),
         commit: () => Promise.resolve({ key: 'k', sizeBytes: 3 }),
         abort: () => Promise.resolve(),
       }),
     put: () => Promise.resolve(),
-    get: () => (failure ? Promise.reject(failure) : Promise.resolve(new Uint8Array(5))),
+    get: () => (fault.error ? Promise.reject(fault.error) : Promise.resolve(new Uint8Array(5))),
     head: never,
     async *list() {
       yield await Promise.resolve({ key: 'k', sizeBytes: 3 })
@@ -58,7 +58,7 @@ test('calls to nodes: by node, call and outcome, bytes both ways', async () => {
   await writer.write(new Uint8Array(3))
   await writer.commit()
   for await (const { key } of measured.list('', signal)) expect(key).toBe('k')
-  failure = new MosaikError('E_NODE_UNREACHABLE', 'away')
+  fault.error = new MosaikError('E_NODE_UNREACHABLE', 'away')
   await expect(measured.get('k', undefined, signal)).rejects.toThrow('away')
   const dead = await measured.create('k', signal)
   await expect(dead.write(new Uint8Array(3))).rejects.toThrow('away')
