@@ -91,7 +91,7 @@ class Viewer {
 const granted = z.object({ grant: z.string() })
 const viewed = z.object({
   durationMs: z.number(),
-  renditions: z.array(z.object({ name: z.string(), playlist: z.string() })).min(1),
+  renditions: z.array(z.object({ name: z.string(), width: z.number(), playlist: z.string() })).min(1),
   captions: z.array(z.object({ url: z.string() })).min(1),
   poster: z.string(),
 })
@@ -103,12 +103,12 @@ async function checkRenditions(viewer: Viewer): Promise<string[]> {
   if (!(await viewer.text(view.captions[0]!.url)).startsWith('WEBVTT')) throw wrong('the captions are not WebVTT')
   if (!(await viewer.fetch(view.poster)).ok) throw wrong('there is no poster')
   const durations: string[] = []
-  for (const { name, playlist } of view.renditions) {
+  for (const { name, width, playlist } of view.renditions) {
     if (!master.includes(playlist)) throw wrong(`the master playlist does not name ${name}`)
     const media = /^#EXT-X-MAP:URI="([^"]+)"/m.exec(await viewer.text(playlist))?.[1]
     if (media === undefined) throw wrong(`the playlist of ${name} has no initialisation section`)
     await checkMiddle(viewer, media, name)
-    const decodedMs = await decodedDurationMs(await viewer.fetch(media))
+    const decodedMs = await decodedDurationMs(await viewer.fetch(media), width > 0 ? '0:v:0' : '0:a:0')
     if (Math.abs(decodedMs - SAMPLE_MS) > TOLERANCE_MS) {
       throw wrong(`${name} decodes to ${decodedMs} ms and should have ${SAMPLE_MS}`)
     }
@@ -129,12 +129,12 @@ async function checkMiddle(viewer: Viewer, media: string, name: string): Promise
   }
 }
 
-/** Decodes a whole file with ffmpeg and says how long its picture was. */
-async function decodedDurationMs(answer: Response): Promise<number> {
+/** Decodes a stream of a file with ffmpeg to its end and says how long it was. */
+async function decodedDurationMs(answer: Response, stream: string): Promise<number> {
   if (!answer.ok || !answer.body) throw wrong(`the media answered ${answer.status}`)
   const decoder = spawn(
     'ffmpeg',
-    ['-v', 'error', '-i', 'pipe:0', '-map', '0:v:0', '-progress', 'pipe:1', '-f', 'null', '-'],
+    ['-v', 'error', '-i', 'pipe:0', '-map', stream, '-progress', 'pipe:1', '-f', 'null', '-'],
     {
       stdio: ['pipe', 'pipe', 'ignore'],
       env: childEnvironment(),
