@@ -6,6 +6,7 @@ import { roles, type Role } from '../domain/roles.ts'
 import { findVault, type VaultClient } from './client.ts'
 import { check } from './commands/check.ts'
 import { deposit } from './commands/deposit.ts'
+import { doctor } from './commands/doctor.ts'
 import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
 import { addNode, listNodes, probeNode } from './commands/nodes.ts'
@@ -223,6 +224,11 @@ program
     const token = await makeToken(config, role, options.name)
     screen.result(token, { role, token })
   })
+
+program
+  .command('doctor')
+  .description('how the vault is, what waits for repair, and what would be lost if somebody vanished')
+  .action(() => withVault(doctor))
 
 program
   .command('fsck')

@@ -50,7 +50,11 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   app.use('/api/v1/uploads', createUploads({ ...common, uploads: vault.catalog.uploads, tokens: vault.catalog.tokens }))
   app.use(
     '/api/v1',
-    createApi({ ...common, linksChanged: (organisation: Id) => vault.upkeep.stateChanged(organisation) }),
+    createApi({
+      ...common,
+      health: vault.health,
+      linksChanged: (organisation: Id) => vault.upkeep.stateChanged(organisation),
+    }),
   )
   app.use(
     createViewerRouter({

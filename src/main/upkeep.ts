@@ -109,11 +109,16 @@ export function startUpkeep(ports: UpkeepPorts, duties: UpkeepDuties): Upkeep {
     }
   }
 
+  /** After a rebuild nothing is deleted until somebody says so. */
+  const collectUnlessFrozen = async (): Promise<void> => {
+    if (!(await ports.catalog.upkeep.isFlagged('deletions-frozen'))) await collect(ports, stop.signal)
+  }
+
   const keepVault = async (): Promise<void> => {
     if (duties.watch && due('watch', WATCH_EVERY_MS)) await attempt('watch', lookForChanges)
     await attempt('state', writeStates)
     if (due('cards', CARDS_EVERY_MS)) await attempt('cards', spreadMissingCards)
-    if (due('collect', COLLECT_EVERY_MS)) await attempt('collect', () => collect(ports, stop.signal))
+    if (due('collect', COLLECT_EVERY_MS)) await attempt('collect', collectUnlessFrozen)
     await attempt('sessions', () => ports.catalog.links.dropExpiredSessions(ports.clock.nowMs()))
   }
 

@@ -18,6 +18,7 @@ import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { createNodeDriver } from '../adapters/open-store.ts'
 import { startRedisChild } from '../adapters/redis-child.ts'
 import { openSpoolFiles } from '../adapters/spool-files.ts'
+import { createCodecTools } from '../adapters/segment-engine/codec-tools.ts'
 import { createWorkerEngine } from '../adapters/segment-engine/worker-engine.ts'
 import { openPostgresCatalog, openSqliteCatalog } from '../adapters/sql-catalog/open.ts'
 import { createLinks, type Links } from '../access/links.ts'
@@ -29,6 +30,7 @@ import { createSpool } from '../pipeline/spool.ts'
 import type { ReceiptFacts } from '../pipeline/store-original.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { NodeRow } from '../ports/catalog/access.ts'
+import type { HealthSource } from '../ports/health.ts'
 import type { JobQueue } from '../ports/jobs.ts'
 import type { Keyring } from '../ports/keyring.ts'
 import type { MediaTool } from '../ports/media.ts'
@@ -50,7 +52,10 @@ import { spreadCards, type OrganisationPorts } from './organisations.ts'
 import { announcer, queueTable, startWorkers } from './queues.ts'
 import { readiness } from './readiness.ts'
 import { checkSpool } from './spool-folder.ts'
+import { createDoctor } from './upkeep-doctor.ts'
+import { startHealthUpkeep } from './upkeep-health.ts'
 import { startUpkeep, type Upkeep } from './upkeep.ts'
+import { findingLog } from '../upkeep/blind/read-findings.ts'
 
 /** What a process opens; tests give their own pieces. */
 export interface VaultOptions {
@@ -86,6 +91,7 @@ export interface Vault {
   readonly pool: CatalogNodePool
   readonly organisations: OrganisationPorts
   readonly upkeep: Upkeep
+  readonly health: HealthSource
   readonly confinement: string
   readonly kernelName: string
   /** Words for what keeps this process from its work; none when it is ready. */
@@ -170,7 +176,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       suite: config.suite,
       queue,
     }
-    const plainReader = createVaultReader(common)
+    const plainReader = createVaultReader({ ...common, log: findingLog(common) })
     const reader = metrics ? measuredReader(plainReader, metrics) : plainReader
     const hasSpool = does('api', 'store')
     if (hasSpool && !isEmbedded) checkSpool(config, installationId)
@@ -211,12 +217,24 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         ? noUpkeep
         : startUpkeep({ ...common, spool, location: (node) => locationOf(node) }, duties)
     closing.push(() => upkeep.close())
+    if (!isReadOnly && does('upkeep')) {
+      const health = startHealthUpkeep({
+        ...common,
+        tools: createCodecTools(),
+        sign: (organisation, message) => keyring.sign(organisation, 'mosaik/v1/share', message),
+      })
+      closing.push(() => health.close())
+    }
     const organisations: OrganisationPorts = common
     const nodes = createNodeOperations({
       ...common,
       driver,
       spreadCards: (node) => spreadCards(organisations, node),
       nodesChanged: () => upkeep.stateChanged(),
+    })
+    const health = createDoctor({
+      ...{ catalog, nodes, pool, clock, isReadOnly },
+      ...{ confinement: media.confinement, kernel: plainEngine.kernelName },
     })
     const links = createLinks({
       ...{ catalog: catalog.links, keyring, clock, random },
@@ -249,6 +267,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       organisations,
       upkeep,
       announce,
+      health,
       confinement: media.confinement,
       kernelName: plainEngine.kernelName,
       readiness: check,

@@ -3,6 +3,7 @@ import type { Links } from '../../access/links.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { WorkRow } from '../../ports/catalog/recordings.ts'
+import type { HealthSource } from '../../ports/health.ts'
 import type { NodeOperations } from '../../ports/node-operations.ts'
 import type { Clock, Log, Random } from '../../ports/system.ts'
 import type { VaultReader } from '../../ports/vault-reader.ts'
@@ -10,6 +11,7 @@ import { sendJson } from '../headers.ts'
 import { problemHandler, sendProblem } from '../problem.ts'
 import type { RateLimit } from '../viewer/rate-limit.ts'
 import { authenticate, callerOf } from './authenticate.ts'
+import { healthRoutes } from './health-nodes.ts'
 import { linkRoutes } from './links.ts'
 import { nodeRoutes } from './nodes.ts'
 import { readJson } from './parsed.ts'
@@ -23,6 +25,7 @@ export interface ApiOptions {
   readonly links: Links
   readonly reader: VaultReader
   readonly nodes: NodeOperations
+  readonly health?: HealthSource
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -55,6 +58,7 @@ export function createApi(options: ApiOptions): Router {
   router.use(recordingRoutes(options))
   router.use(linkRoutes(options))
   router.use(policyRoutes(options))
+  if (options.health) router.use(healthRoutes({ health: options.health }))
   router.use(nodeRoutes(options))
   router.use(workRoutes(options))
   router.use((_request, response) => sendNotFound(response, 'there is no such route'))

@@ -1,0 +1,62 @@
+import { isMosaikError } from '../../domain/errors.ts'
+import { shareHealth } from '../../domain/health.ts'
+import type { Catalog } from '../../ports/catalog.ts'
+import type { Clock, Log } from '../../ports/system.ts'
+import { shareGroups } from './share-groups.ts'
+
+/** What readers say of shares that are not what was stored (src/retrieve). */
+const READ_EVENTS: ReadonlySet<string> = new Set(['read.bad-share', 'read.forged-share'])
+
+/**
+ * A log that also makes findings of what readers say of bad shares, so that repair follows. Reading does not wait for it, and a finding that
+ * could not be noted is found again by the scrub.
+ */
+export function findingLog(ports: {
+  readonly log: Log
+  readonly catalog: Pick<Catalog, 'upkeep'>
+  readonly clock: Clock
+}): Log {
+  const { log } = ports
+  const note = (event: string, fields: Readonly<Record<string, unknown>> | undefined): void => {
+    if (!READ_EVENTS.has(event) || !fields) return
+    noteRead(ports, event, fields).catch((error: unknown) => {
+      log.warn('read.finding-not-noted', { code: isMosaikError(error) ? error.code : 'E_INTERNAL' })
+    })
+  }
+  return {
+    info: (event, fields) => log.info(event, fields),
+    warn: (event, fields) => {
+      log.warn(event, fields)
+      note(event, fields)
+    },
+    error: (event, fields) => {
+      log.error(event, fields)
+      note(event, fields)
+    },
+  }
+}
+
+async function noteRead(
+  { catalog, clock }: Parameters<typeof findingLog>[0],
+  event: string,
+  { node, object, segment }: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  if (typeof node !== 'string' || typeof object !== 'string') return
+  const row = await catalog.upkeep.object(node, object)
+  const one = row?.recording ? await catalog.upkeep.surveyed(row.recording) : undefined
+  const group = one && shareGroups(one).find(({ rows }) => rows.some(({ key }) => key === object))
+  if (!row || !group) return
+  const { slack } = shareHealth(
+    group.scheme,
+    group.rows.filter(({ key }) => key !== object).map(({ index }) => index),
+  )
+  const finding = {
+    kind: event === 'read.forged-share' ? ('forged' as const) : ('flipped' as const),
+    group: group.name,
+    organisation: group.organisation,
+    recording: group.recording,
+    ...{ node, object, index: row.index, slack },
+    fields: { seenBy: 'reader', segment: typeof segment === 'number' ? segment : null },
+  }
+  await catalog.upkeep.report([finding], clock.nowMs())
+}
