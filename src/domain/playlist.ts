@@ -21,7 +21,8 @@ const VERSION = 7
 const SUBTITLES_GROUP = 'captions'
 
 /**
- * The master playlist (RFC 8216 §4.3.4), lowest bandwidth first: a player without an estimate begins with the first.
+ * The master playlist (RFC 8216 §4.3.4), lowest bandwidth first: a player without an estimate begins with the first. Sound alone
+ * comes behind those with a picture: it is for when nothing else gets through, not to begin with.
  * Captions are a subtitles group; players that show them by other means ignore it.
  */
 export function masterPlaylist(
@@ -43,7 +44,9 @@ export function masterPlaylist(
     lines.push(`#EXT-X-MEDIA:${attributes.join(',')}`)
   }
   const byBandwidth = [...variants].sort(
-    (a, b) => a.playback.bandwidthBitsPerSecond - b.playback.bandwidthBitsPerSecond,
+    (a, b) =>
+      Number(a.playback.height === 0) - Number(b.playback.height === 0) ||
+      a.playback.bandwidthBitsPerSecond - b.playback.bandwidthBitsPerSecond,
   )
   for (const { uri, playback } of byBandwidth) {
     const attributes = [

@@ -24,7 +24,7 @@ export const TIME_COLOURS = [
 export const FILM_SECONDS = 60
 
 /**
- * A film of one minute in two sizes with sound, whose upper left corner has another colour every ten seconds and whose rest moves; with
+ * A film of one minute in two sizes with sound, whose upper left corner has another colour every ten seconds and in which something moves; with
  * poster, storyboard and captions in two languages.
  */
 export async function makeFilm(): Promise<AssetSource[]> {
@@ -35,11 +35,42 @@ export async function makeFilm(): Promise<AssetSource[]> {
       const during = `between(t\\,${index * 10}\\,${index * 10 + 9.999})`
       return `drawbox=x=0:y=0:w=iw/4:h=ih/4:color=0x${hex}:t=fill:enable='${during}'`
     }).join(',')
+    const people = [
+      ...['x=352:y=32:w=272:h=153:color=0x2f9b93', 'x=656:y=32:w=272:h=153:color=0xd98a3d'],
+      'x=960:y=32:w=288:h=153:color=0x6d8fd0',
+    ]
+      .map((place) => `drawbox=${place}:t=fill`)
+      .join(',')
     const original = join(folder, 'original.mp4')
     await ffmpeg(
-      ...['-f', 'lavfi', '-i', `testsrc2=s=1280x720:r=25:d=${FILM_SECONDS}`],
+      ...[
+        '-f',
+        'lavfi',
+        '-i',
+        `gradients=s=1280x720:r=25:d=${FILM_SECONDS}:c0=0x12302f:c1=0x22385c:seed=7:speed=0.002`,
+      ],
       ...['-f', 'lavfi', '-i', `sine=f=330:d=${FILM_SECONDS}`],
-      ...['-vf', corner, '-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '30', '-pix_fmt', 'yuv420p', '-g', '50'],
+      ...['-f', 'lavfi', '-i', `color=0xe9ecef:s=180x180:r=25:d=${FILM_SECONDS}`],
+      ...[
+        '-filter_complex',
+        `[0]${people},${corner}[scene];[scene][2]overlay=x='550+440*sin(t)':y='400+60*cos(3*t)',format=yuv420p[film]`,
+      ],
+      ...[
+        '-map',
+        '[film]',
+        '-map',
+        '1',
+        '-c:v',
+        'libx264',
+        '-preset',
+        'ultrafast',
+        '-crf',
+        '30',
+        '-pix_fmt',
+        'yuv420p',
+        '-g',
+        '50',
+      ],
       ...['-c:a', 'aac', '-b:a', '64k', '-shortest', original],
     )
     const poster = join(folder, 'poster.jpg')

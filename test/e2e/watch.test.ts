@@ -24,7 +24,7 @@ const pictures = process.env['MOSAIK_SCREENSHOTS']
 const allPictures = process.env['MOSAIK_SCREENSHOTS_ALL']
 const documented = new Set([
   ...['gate', 'passcode', 'captions', 'settings', 'preview', 'sound', 'unplayable', 'dark-playing'],
-  ...['phone-gate', 'phone-playing', 'phone-preview', 'phone-dark'],
+  ...['phone-gate', 'phone-playing', 'phone-preview', 'phone-dark', 'phone-passcode-de'],
 ])
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const TITLE = 'Wochenrunde: Entwurf & Zahlen für März'
@@ -507,6 +507,13 @@ describe('the watch page in Chromium', () => {
           await page.keyboard.press('Enter')
           await page.locator('#passcode-fault:not(:empty)').waitFor()
           await withoutFaults(page, 'passcode')
+          const [asked, stage] = [
+            await page.locator('.cover-inner').boundingBox(),
+            await page.locator('#stage').boundingBox(),
+          ]
+          expect(asked!.y, 'the question fits the stage').toBeGreaterThanOrEqual(stage!.y)
+          expect(asked!.y + asked!.height).toBeLessThanOrEqual(stage!.y + stage!.height)
+          if (device === 'phone' && colorScheme === 'light') await picture(page, `phone-passcode-${locale.slice(0, 2)}`)
           await page.locator('#passcode').fill('open sesame')
           await page.keyboard.press('Enter')
           await playsOn(page)

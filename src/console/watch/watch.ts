@@ -57,6 +57,7 @@ function cover(
   begin.onclick = words.press ?? null
   const form = element('passcode-form', HTMLFormElement)
   form.hidden = words.passcode === undefined
+  stage.classList.toggle('asking', words.passcode !== undefined)
   element('passcode-fault', HTMLParagraphElement).textContent = words.passcode ?? ''
   if (state !== 'playing' && words.title !== undefined) say(words.title)
 }

@@ -158,6 +158,7 @@ function durationMs(renditions: readonly Rendition[]): number {
 
 /** A language's name in itself; the tag when it is none. */
 function labelOf(language: string): string {
+  if (language === 'und') return 'CC'
   try {
     return new Intl.DisplayNames([language], { type: 'language' }).of(language) ?? language
   } catch {

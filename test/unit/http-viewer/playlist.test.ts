@@ -17,6 +17,17 @@ const playback: PlaybackIndex = {
 }
 
 describe('playlists', () => {
+  it('begins with a picture where there is one, however little sound alone needs', () => {
+    const sound = { ...playback, codecs: 'mp4a.40.2', width: 0, height: 0, bandwidthBitsPerSecond: 90_000 }
+    const uris = (variants: Parameters<typeof masterPlaylist>[0]): string[] =>
+      masterPlaylist(variants)
+        .split('\n')
+        .filter((line) => line.endsWith('.m3u8'))
+    const video = { uri: 'video.m3u8', playback }
+    expect(uris([{ uri: 'sound.m3u8', playback: sound }, video])).toEqual(['video.m3u8', 'sound.m3u8'])
+    expect(uris([{ uri: 'sound.m3u8', playback: sound }])).toEqual(['sound.m3u8'])
+  })
+
   it('writes a media playlist of byte ranges', () => {
     expect(mediaPlaylist('a.mp4', playback).split('\n')).toEqual([
       '#EXTM3U',
