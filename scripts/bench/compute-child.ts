@@ -11,7 +11,8 @@ import type { SegmentEngine } from '../../src/ports/segment-engine.ts'
 // The counterpart of c/pipeline.c: the same lines in, the same figure out. The engine is the vault's, with one worker thread,
 // or (`inline`) the same codec without threads.
 const random = nodeRandom()
-const engine: SegmentEngine = process.env['ENGINE'] === 'inline' ? createInlineEngine() : createWorkerEngine({ workers: 1 })
+const engine: SegmentEngine =
+  process.env['ENGINE'] === 'inline' ? createInlineEngine() : createWorkerEngine({ workers: 1 })
 const RING = 4
 const RUN = 8
 

@@ -52,7 +52,13 @@ export const computeMeasurements: Measurement[] = [
             const name = `${mode === 'split' ? 'store' : 'read'}.compute`
             const common = { unit: MORE, peer: 'C: OpenSSL + ISA-L, one core' }
             const detail = `${gigabytes(a!)} : ${gigabytes(b!)}`
-            rows.push({ ...common, name: `${name}.vs-c${suffix}`, value: a! / b!, goal: isDefault ? 0.6 : null, detail })
+            rows.push({
+              ...common,
+              name: `${name}.vs-c${suffix}`,
+              value: a! / b!,
+              goal: isDefault ? 0.6 : null,
+              detail,
+            })
             if (i !== undefined)
               rows.push({ ...common, name: `${name}.inline.vs-c`, value: i / b!, goal: null, detail: gigabytes(i) })
           }
@@ -69,8 +75,7 @@ export const computeMeasurements: Measurement[] = [
         const recipient = (await run('sh', ['-c', 'age-keygen 2>/dev/null | age-keygen -y'])).trim()
         const [a, b] = await interleave(options.repetitions, [
           () => ours.ask(`split 3 5 1 ${path}`),
-          async () =>
-            sizeBytes / 1e9 / (await cpuSecondsOnOneCore('age', ['-r', recipient, '-o', '/dev/null', path])),
+          async () => sizeBytes / 1e9 / (await cpuSecondsOnOneCore('age', ['-r', recipient, '-o', '/dev/null', path])),
         ])
         const detail = `${gigabytes(a!)} : ${gigabytes(b!)}`
         const peer = 'age to /dev/null, one core'

@@ -17,7 +17,10 @@ interface Peer {
   /** Bytes that it is given; the slow ones get fewer. */
   readonly sizeShare: number
   /** Makes what the timed part needs; gives the timed part. */
-  prepare(folder: string, path: string): Promise<{ program: string; args: string[]; environment?: Record<string, string> }>
+  prepare(
+    folder: string,
+    path: string,
+  ): Promise<{ program: string; args: string[]; environment?: Record<string, string> }>
 }
 
 const peers: Peer[] = [
@@ -116,7 +119,11 @@ export const fileMeasurements: Measurement[] = [
       await need('age', 'age')
       const size = sizeBytes(options)
       const path = makeFile(join(options.folder, 'in.bin'), size)
-      const [key, sealed, out] = ['key', 'sealed', 'out'].map((name) => join(options.folder, name)) as [string, string, string]
+      const [key, sealed, out] = ['key', 'sealed', 'out'].map((name) => join(options.folder, name)) as [
+        string,
+        string,
+        string,
+      ]
       await run('age-keygen', ['-o', key])
       const recipient = (await run('age-keygen', ['-y', key])).trim()
       await run('age', ['-r', recipient, '-o', sealed, path])
@@ -139,10 +146,20 @@ export const fileMeasurements: Measurement[] = [
         },
       )
       await readToFile(vault, recording, out)
-      if (sizeOf(out) !== size || (await sha256(out)) !== (await sha256(path))) throw new Error('what was read is not what was stored')
+      if (sizeOf(out) !== size || (await sha256(out)) !== (await sha256(path)))
+        throw new Error('what was read is not what was stored')
       await vault.close()
       const detail = `${gigabytes(a!)} : ${gigabytes(b!)}`
-      return [{ name: 'read.files.vs-age', value: a! / b!, unit: MORE, goal: 1.3, peer: 'age -d, file to file; two nodes gone', detail }]
+      return [
+        {
+          name: 'read.files.vs-age',
+          value: a! / b!,
+          unit: MORE,
+          goal: 1.3,
+          peer: 'age -d, file to file; two nodes gone',
+          detail,
+        },
+      ]
     },
   },
 ]

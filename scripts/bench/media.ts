@@ -1,1 +1,101 @@
-export const mediaMeasurements: [] = []
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { renditionArguments } from '../../src/adapters/ffmpeg/arguments.ts'
+import { planRenditions } from '../../src/domain/media-plan.ts'
+import type { MediaInput } from '../../src/ports/media.ts'
+import { LESS, Skipped, interleave, median, type Measurement, type Row } from './row.ts'
+import { has, run, secondsOf } from './tools.ts'
+import { mediaTool, never, openBenchVault, runNext, sizeOf, store } from './vault.ts'
+
+const MIB = 1024 * 1024
+
+export async function film(path: string, seconds: number, codecs: string): Promise<string> {
+  if (!(await has('ffmpeg'))) throw new Skipped('ffmpeg is not here')
+  const video = `-f lavfi -i testsrc2=size=1280x720:rate=25:duration=${seconds}`
+  const sound = `-f lavfi -i sine=frequency=440:duration=${seconds}`
+  await run('ffmpeg', ['-v', 'error', '-y', ...video.split(' '), ...sound.split(' '), ...codecs.split(' '), path])
+  return path
+}
+
+function fileInput(path: string): MediaInput {
+  return {
+    sizeBytes: sizeOf(path),
+    async *read(startBytes, endBytes) {
+      const file = await open(path)
+      try {
+        for (let at = startBytes; at < endBytes;) {
+          const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(MIB, endBytes - at)), 0, undefined, at)
+          if (bytesRead === 0) return
+          at += bytesRead
+          yield buffer.subarray(0, bytesRead)
+        }
+      } finally {
+        await file.close()
+      }
+    },
+  }
+}
+
+export const mediaMeasurements: Measurement[] = [
+  {
+    names: ['media.remux.realtime'],
+    unit: 'times real time, more is better',
+    async run({ folder, isFull }): Promise<Row[]> {
+      const seconds = isFull ? 1800 : 300
+      const codecs = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 2M -c:a aac'
+      const path = await film(join(folder, 'film.mp4'), seconds, codecs)
+      const vault = await openBenchVault(folder, { media: await mediaTool() })
+      const times: number[] = []
+      for (let i = 0; i < 5; i++) {
+        const recording = await store(vault, path)
+        const began = performance.now()
+        await runNext(vault, recording)
+        times.push((performance.now() - began) / 1000)
+        const row = await vault.catalog.recordings.get(recording, vault.organisation)
+        if (row?.state !== 'ready') throw new Error(`the film is ${row?.state}: ${row?.reason?.message}`)
+      }
+      await vault.close()
+      return [
+        {
+          ...{ name: 'media.remux.realtime', value: seconds / median(times), goal: 20 },
+          ...{ unit: 'times real time, more is better', peer: `H.264/AAC of ${seconds} s in the vault` },
+          detail: `whole transcode stage, ${median(times).toFixed(1)} s`,
+        },
+      ]
+    },
+  },
+  {
+    names: ['media.transcode.vs-ffmpeg'],
+    unit: LESS,
+    async run({ folder, isFull, repetitions }): Promise<Row[]> {
+      const path = await film(join(folder, 'film.mkv'), isFull ? 60 : 15, '-c:v mpeg4 -b:v 4M -c:a libopus')
+      const tool = await mediaTool()
+      const input = fileInput(path)
+      const info = await tool.probe(input, never)
+      const plan = planRenditions(info).find(({ videoMode }) => videoMode === 'encode')
+      if (plan === undefined) throw new Error('nothing is to be encoded')
+      const out = join(folder, 'out.mp4')
+      const limits = { maxAllocationBytes: 1024 ** 3, maxPixels: 7680 * 4320, threads: 2 }
+      const args = renditionArguments(path, limits, plan)
+      const at = args.indexOf('-protocol_whitelist')
+      if (at >= 0) args[at + 1] = 'file'
+      args[args.length - 1] = out
+      const [a, b] = await interleave(repetitions, [
+        async () => {
+          const began = performance.now()
+          const made = await tool.rendition(input, info, plan, () => undefined, never)
+          for await (const chunk of made.bytes) if (chunk.length === 0) break
+          return (performance.now() - began) / 1000
+        },
+        () => secondsOf('ffmpeg', ['-y', ...args]),
+      ])
+      const detail = `${a!.toFixed(2)} s : ${b!.toFixed(2)} s`
+      return [
+        {
+          ...{ name: 'media.transcode.vs-ffmpeg', value: a! / b!, unit: LESS, goal: 1.05 },
+          ...{ peer: `the same ffmpeg command, file to file; confined by ${tool.confinement}`, detail },
+        },
+      ]
+    },
+  },
+]

@@ -19,7 +19,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (mode === 'store') recording = await store(vault, path)
   else for await (const chunk of original(vault, recording)) if (chunk.length === 0) break
   const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
-  console.log((Number(kilobytes) * 1.024 / 1000).toFixed(1))
+  console.log(((Number(kilobytes) * 1.024) / 1000).toFixed(1))
 }
 await vault?.close()
 process.exit(0)

@@ -14,7 +14,8 @@ export const memoryMeasurements: Measurement[] = [
     async run({ folder, isFull }): Promise<Row[]> {
       const [small, large] = [400, isFull ? 4000 : 1200]
       const { bavail, bsize } = statfsSync(folder)
-      if (bavail * bsize < large * MB * 3.6) throw new Skipped(`a file of ${large} MB needs 3.6 times its size in memory`)
+      if (bavail * bsize < large * MB * 3.6)
+        throw new Skipped(`a file of ${large} MB needs 3.6 times its size in memory`)
       const peaks: { store: number; read: number }[] = []
       for (const size of [small, large]) {
         const place = join(folder, String(size))

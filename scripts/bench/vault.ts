@@ -11,8 +11,14 @@ export const never = new AbortController().signal
 
 /** A vault whose folder, catalog and directory nodes lie in `folder`. */
 export async function openBenchVault(folder: string, options: TestVaultOptions = {}): Promise<TestVault> {
+  const before = process.env['TMPDIR']
   process.env['TMPDIR'] = folder
-  return await makeTestVault(options)
+  try {
+    return await makeTestVault(options)
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = before
+  }
 }
 
 export async function mediaTool(): Promise<MediaTool> {
@@ -30,7 +36,8 @@ export async function runNext(vault: TestVault, recording: Id): Promise<void> {
 export async function store(vault: TestVault, path: string): Promise<Id> {
   const recording = await vault.deposit(path, await describeFile(path))
   await runNext(vault, recording)
-  if ((await vault.catalog.recordings.receipt(recording)) === undefined) throw new Error('the store stage gave no receipt')
+  if ((await vault.catalog.recordings.receipt(recording)) === undefined)
+    throw new Error('the store stage gave no receipt')
   return recording
 }
 
