@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PlaybackIndex } from '../../src/domain/recording.ts'
@@ -180,6 +180,30 @@ export function rotatedFixture(): Promise<string> {
     const quarterTurn = [0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000]
     quarterTurn.forEach((value, i) => bytes.writeInt32BE(value, tkhd + 4 + 40 + 4 * i))
     await writeFile(path, bytes)
+  })
+}
+
+/** MPEG-TS in which a picture of 640x360 becomes a white one of 480x480 half-way. */
+export function sizeChangeFixture(): Promise<string> {
+  return once('size-change.ts', async (path) => {
+    const half = (source: string, offset: string): Promise<Buffer> =>
+      ffmpegOutput(
+        ...[
+          '-f',
+          'lavfi',
+          '-i',
+          `${source}:rate=10:duration=3`,
+          '-f',
+          'lavfi',
+          '-i',
+          'sine=duration=3',
+          ...h264,
+          ...aac,
+        ],
+        ...['-output_ts_offset', offset, '-f', 'mpegts', 'pipe:1'],
+      )
+    await writeFile(path, await half('testsrc2=size=640x360', '0'))
+    await appendFile(path, await half('color=white:size=480x480', '3'))
   })
 }
 

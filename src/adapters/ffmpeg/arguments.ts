@@ -79,11 +79,15 @@ export function scanArguments(url: string, limits: ToolLimits): string[] {
   return flat([...reading(limits), '-of', 'csv=p=0', '-show_entries', 'packet=pts_time,dts_time,duration_time', url])
 }
 
-/** ffprobe: stream, time, length and flags of the packets in one place of the file. */
+/**
+ * ffprobe: lines of "packet" with stream, time, length and flags, in one place of the file; of its key frames, decoded,
+ * also "frame" with stream, width and height.
+ */
 export function placeArguments(url: string, limits: ToolLimits, startMs: number, lengthMs: number): string[] {
   return flat([
     ...reading(limits),
-    ...['-of', 'csv=p=0', '-show_entries', 'packet=stream_index,pts_time,dts_time,duration_time,flags'],
+    ...['-skip_frame:v', 'nokey', '-of', 'csv=p=1', '-show_entries'],
+    'packet=stream_index,pts_time,dts_time,duration_time,flags:frame=stream_index,width,height',
     ...['-read_intervals', `${seconds(startMs)}%+${seconds(lengthMs)}`, url],
   ])
 }
@@ -117,16 +121,28 @@ function maps(streams: readonly (number | null)[]): Options {
  * B-frames: without an edit list they delay the first picture by two frames, which at one frame a second is long.
  */
 function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
-  const size = `${String(plan.width)}:${String(plan.height)}`
   const kbit = (bitsPerSecond: number): string => `${String(Math.round(bitsPerSecond / 1000))}k`
   return [
-    ...['-filter:v', `yadif=deint=interlaced,scale=${size}:flags=bicubic,setsar=1,format=yuv420p`],
+    ...['-filter:v', `yadif=deint=interlaced,${fitted(plan.width, plan.height)},setsar=1,format=yuv420p`],
     ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23, '-bf', 0],
     ...['-maxrate', kbit(plan.videoBitsPerSecond), '-bufsize', kbit(plan.videoBitsPerSecond * 2)],
     ...['-fps_mode', 'vfr', '-fpsmax', Math.min(plan.width, plan.height) < 720 ? 30 : 60],
     ...['-force_key_frames', `expr:gte(t,n_forced*${String(SEGMENT_SECONDS)})`, '-sc_threshold', 0, '-g', 6000],
     ...['-threads:v', limits.threads],
   ]
+}
+
+/**
+ * Scales a picture into the size; one of another shape, which comes when a recording changes its size on the way, keeps
+ * its shape between black bars. A difference in shape of a fiftieth is the rounding of our even sizes. `dar` knows of
+ * pixels that are not square; the filter begins anew with each size.
+ */
+function fitted(width: number, height: number): string {
+  const [w, h] = [String(width), String(height)]
+  const sameShape = `lt(abs(dar*${h}/${w}-1),0.02)`
+  const across = `if(${sameShape},${w},max(2,min(${w},2*round(${h}*dar/2))))`
+  const down = `if(${sameShape},${h},max(2,min(${h},2*round(${w}/dar/2))))`
+  return `scale=w='${across}':h='${down}':flags=bicubic,pad=${w}:${h}:-1:-1`
 }
 
 /**

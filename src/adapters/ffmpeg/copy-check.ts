@@ -14,7 +14,7 @@ const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 
 /** Why a stream had better not be copied although its coding would allow it; undefined where nothing speaks against it. */
 export interface CopyObstacles {
-  readonly video?: 'key frames too far apart'
+  readonly video?: 'key frames too far apart' | 'picture changes its size'
   readonly audio?: 'sound begins late' | 'sound with holes'
 }
 
@@ -77,7 +77,11 @@ async function lookAtPlace(
   let soundStartMs: number | undefined
   let soundEndMs: number | undefined
   let holeMs = 0
-  for await (const [stream, pts, dts, duration, flags] of csvLines(runTool(host, run, signal))) {
+  const sizes = new Set<string>()
+  for await (const [kind, stream, ...fields] of csvLines(runTool(host, run, signal))) {
+    if (kind === 'frame' && stream === String(streams.video)) sizes.add(fields.slice(0, 2).join('x'))
+    if (kind !== 'packet') continue
+    const [pts, dts, duration, flags] = fields
     const at = finiteNumber(pts) ?? finiteNumber(dts)
     if (at === undefined) continue
     const ms = at * 1000
@@ -97,6 +101,7 @@ async function lookAtPlace(
     soundStartMs !== undefined &&
     soundStartMs - pictureStartMs > HOLE_MAX_MS
   return {
+    ...(sizes.size > 1 ? { video: 'picture changes its size' as const } : {}),
     ...(keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),
     ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
     ...(!beginsLate && holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),

@@ -88,6 +88,7 @@ const whole: Record<
     | 'rare-key-frames.mp4'
     | 'sound-goes-on.mp4'
     | 'sixty.mp4'
+    | 'bit-late.mkv'
   >,
   Expected
 > = {
@@ -222,6 +223,26 @@ describe('what meeting systems make', () => {
       expect(Math.abs(played.pictureMs - 2000)).toBeLessThan(100)
     }
     expect(performance.now() - begun, 'a busy machine with two processors').toBeLessThan(60_000)
+  })
+
+  test('a picture that changes its size is encoded in its first one, and keeps its shape', async () => {
+    const input = await fixtures.fileInput(await fixtures.sizeChangeFixture())
+    const info = await tool.probe(input, signal)
+    const [plan] = planRenditions(info)
+    if (plan === undefined) throw new Error('no plan')
+    expect(describePlan(plan)).toBe('360p copy/copy 640x360')
+    const { bytes, index } = await render(input, info, plan)
+    expect(host.logged.some(({ fields }) => JSON.stringify(fields).includes('picture changes its size'))).toBe(true)
+    expect([index.width, index.height]).toEqual([640, 360])
+    const path = await fixtures.once('size-changed.mp4', (out) => writeFile(out, bytes))
+    const gray = await fixtures.ffmpegOutput('-i', path, '-vf', 'format=gray', '-f', 'rawvideo', 'pipe:1')
+    expect(Math.abs(gray.byteLength / (640 * 360) - 60)).toBeLessThanOrEqual(2)
+    // The second half is a white square: 360 of 640 columns, in the middle, over the whole height.
+    const last = gray.subarray(gray.byteLength - 640 * 360)
+    for (const row of [2, 180, 357]) {
+      const bright = [100, 130, 150, 320, 490, 510, 540].map((column) => (last[row * 640 + column] ?? 0) > 128)
+      expect(bright, `row ${String(row)}`).toEqual([false, false, true, true, true, false, false])
+    }
   })
 
   test('a picture to be turned', async () => {

@@ -60,6 +60,11 @@ describe('arguments', () => {
       '60',
     )
   })
+  test('a picture of another shape keeps it', () => {
+    const filter = lists.rendition[lists.rendition.indexOf('-filter:v') + 1]
+    expect(filter).toContain("scale=w='if(lt(abs(dar*360/640-1),0.02),640,")
+    expect(filter).toContain(',pad=640:360:-1:-1,')
+  })
   test('filters stay one argument', () => {
     expect(lists.poster[lists.poster.indexOf('-filter:v') + 1]).toContain('scale=640:360')
     expect(lists.rendition[lists.rendition.indexOf('-force_key_frames') + 1]).toBe('expr:gte(t,n_forced*4)')
