@@ -143,8 +143,12 @@ async function decodedDurationMs(answer: Response, stream: string): Promise<numb
   let progress = ''
   decoder.stdout.setEncoding('utf8').on('data', (text: string) => (progress = (progress + text).slice(-4096)))
   const ended = new Promise<number | null>((resolve) => decoder.once('close', resolve))
-  await pipeline(Readable.fromWeb(answer.body as WebStream), decoder.stdin)
-  if ((await ended) !== 0) throw wrong('ffmpeg could not decode what the vault played')
+  const sending = pipeline(Readable.fromWeb(answer.body as WebStream), decoder.stdin).catch((error: unknown) => error)
+  const exitCode = await ended
+  if (exitCode !== 0) throw wrong(`ffmpeg could not decode what the vault played (it ended with ${exitCode})`)
+  const unsent = await sending
+  // ffmpeg may close its input once it has seen the end of the film.
+  if (unsent !== undefined && (unsent as NodeJS.ErrnoException).code !== 'EPIPE') throw unsent
   return Math.round(Number([...progress.matchAll(/^out_time_us=(\d+)$/gm)].at(-1)?.[1] ?? 0) / 1000)
 }
 
