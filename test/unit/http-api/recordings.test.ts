@@ -180,6 +180,8 @@ describe('links', () => {
     [{ expiresIn: 'soon' }, /expiresIn must be a time like 7d/],
     [{ expiresIn: -5 }, /expiresIn/],
     [{ maxViews: 0 }, /maxViews/],
+    [{ passcode: 'short' }, /6 to 128 characters/],
+    [{ passcode: false }, /passcode/],
     [{ maxviews: 2 }, /no field "maxviews"/],
     [[], /the body/],
     ['{"expiresIn":', /not valid JSON/],
@@ -188,6 +190,21 @@ describe('links', () => {
     const answer = await host('POST', `/recordings/${id}/links`, body)
     expect(answer).toMatchObject({ status: 400, body: { code: 'E_INPUT' } })
     expect(answer.body['detail']).toMatch(words)
+  })
+
+  it('have a passcode that is given or drawn; only a drawn one is shown, once, and none is kept', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const given = await host('POST', `/recordings/${id}/links`, { passcode: 'my own secret' })
+    expect(given.status).toBe(201)
+    expect(createdLink.parse(given.body).passcode).toBeUndefined()
+    const drawn = createdLink.parse((await host('POST', `/recordings/${id}/links`, { passcode: true })).body)
+    expect(drawn.passcode).toMatch(/^[a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4}$/)
+    await host('POST', `/recordings/${id}/links`)
+    const { body } = await host('GET', `/recordings/${id}/links`)
+    const flags = linkList.parse(body).links.map(({ hasPasscode }) => hasPasscode)
+    expect(flags.sort()).toEqual([false, true, true])
+    expect(JSON.stringify(body)).not.toMatch(/my own secret|hash of/)
+    expect(stage.log.lines.join()).not.toContain(drawn.passcode)
   })
 
   it('refuse forms and large bodies', async () => {
