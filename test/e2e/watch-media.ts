@@ -24,7 +24,7 @@ export const TIME_COLOURS = [
 export const FILM_SECONDS = 60
 
 /**
- * A film of one minute in two sizes with sound, whose upper left corner has another colour every ten seconds and in which something moves; with
+ * A film of one minute in two sizes and as sound alone, whose upper left corner has another colour every ten seconds and in which something moves; with
  * poster, storyboard and captions in two languages.
  */
 export async function makeFilm(): Promise<AssetSource[]> {
@@ -83,6 +83,7 @@ export async function makeFilm(): Promise<AssetSource[]> {
       { kind: 'original', name: 'Wochenrunde März.mp4', mediaType: 'video/mp4', content: await readFile(original) },
       big,
       small,
+      await rendition(folder, original, 'audio', 0, 0, ['-vn', '-c:a', 'copy']),
       { kind: 'poster', name: 'poster', mediaType: 'image/jpeg', content: await readFile(poster) },
       ...(await storyboardOf(original)),
       captions('de', (second) => `Guten Tag, es ist Sekunde ${second}.\nSchön, dass Sie <i>alle</i> da sind.`),
@@ -185,7 +186,7 @@ async function rendition(
     ([, seconds, length, offset]) => [Number(offset), Number(length), Math.round(Number(seconds) * 1e6)] as const,
   )
   const playback: PlaybackIndex = {
-    codecs: `${height > 360 ? 'avc1.42c01f' : 'avc1.42c01e'},mp4a.40.2`,
+    codecs: height === 0 ? 'mp4a.40.2' : `${height > 360 ? 'avc1.42c01f' : 'avc1.42c01e'},mp4a.40.2`,
     width,
     height,
     bandwidthBitsPerSecond: Math.max(...segments.map(([, length, us]) => (length * 8e6) / us)),
@@ -193,7 +194,7 @@ async function rendition(
     initBytes,
     segments,
   }
-  return { kind: 'rendition', name, mediaType: 'video/mp4', content, playback }
+  return { kind: 'rendition', name, mediaType: height === 0 ? 'audio/mp4' : 'video/mp4', content, playback }
 }
 
 function captions(language: string, words: (second: number) => string): AssetSource {
