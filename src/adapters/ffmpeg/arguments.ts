@@ -88,7 +88,8 @@ export function placeArguments(url: string, limits: ToolLimits, startMs: number,
     ...reading(limits),
     ...['-skip_frame:v', 'nokey', '-of', 'csv=p=1', '-show_entries'],
     'packet=stream_index,pts_time,dts_time,duration_time,flags:frame=stream_index,width,height',
-    ...['-read_intervals', `${seconds(startMs)}%+${seconds(lengthMs)}`, url],
+    // From the beginning without a jump: not every damaged file allows one.
+    ...['-read_intervals', `${startMs === 0 ? '' : seconds(startMs)}%+${seconds(lengthMs)}`, url],
   ])
 }
 

@@ -1,3 +1,4 @@
+import { isMosaikError } from '../../domain/errors.ts'
 import type { MediaInfo, MediaInput, RenditionPlan } from '../../ports/media.ts'
 import { placeArguments } from './arguments.ts'
 import { csvLines, finiteNumber } from './probe.ts'
@@ -14,8 +15,8 @@ const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 
 /** Why a stream had better not be copied although its coding would allow it; undefined where nothing speaks against it. */
 export interface CopyObstacles {
-  readonly video?: 'key frames too far apart' | 'picture changes its size'
-  readonly audio?: 'sound begins late' | 'sound with holes'
+  readonly video?: 'key frames too far apart' | 'picture changes its size' | 'cannot be looked at'
+  readonly audio?: 'sound begins late' | 'sound with holes' | 'cannot be looked at'
 }
 
 /** What was found of an input, so that several renditions of it look once. */
@@ -50,7 +51,13 @@ export async function findCopyObstacles(
   for (const share of isShort ? [0] : [0, 0.4, 0.8]) {
     const startMs = Math.round(info.durationMs * share)
     const lengthMs = isShort ? info.durationMs + 1000 : PLACE_MS
-    obstacles = { ...(await lookAtPlace(host, input, streams, startMs, lengthMs, signal)), ...obstacles }
+    try {
+      obstacles = { ...(await lookAtPlace(host, input, streams, startMs, lengthMs, signal)), ...obstacles }
+    } catch (error) {
+      // Whether it is of any use, encoding it will show.
+      if (!isMosaikError(error, 'E_MEDIA_UNREADABLE', 'E_MEDIA_TOOL')) throw error
+      return { video: 'cannot be looked at', audio: 'cannot be looked at' }
+    }
   }
   known.set(key, obstacles)
   return obstacles

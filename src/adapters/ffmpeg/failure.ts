@@ -17,10 +17,11 @@ const causes: readonly (readonly [RegExp, ErrorCode, string])[] = [
     'the file ends early: its index, which MP4 keeps at the end, is missing',
   ],
   [
-    /Picture size \d+x\d+ is invalid|exceeds max_pixels|Value .* for parameter 'max_pixels'/,
+    /Picture size \d+x\d+ is invalid|exceeds (max_pixels|specified max pixel count)|Value .* for parameter 'max_pixels'/,
     'E_MEDIA_LIMIT',
     'the picture is larger than allowed',
   ],
+  [/exceeds max_streams/, 'E_MEDIA_LIMIT', 'it has more than 64 streams'],
   [
     /Cannot allocate memory|bad_alloc|memory allocation|Error allocating/i,
     'E_MEDIA_LIMIT',
@@ -41,6 +42,7 @@ const causes: readonly (readonly [RegExp, ErrorCode, string])[] = [
   [/matches no streams|does not contain any stream/, 'E_MEDIA_UNREADABLE', 'it has no picture and no sound'],
   [/partial file|Truncat|End of file/i, 'E_MEDIA_UNREADABLE', 'the file ends early'],
   [/not on whitelist|not whitelisted/i, 'E_MEDIA_UNREADABLE', 'it is no recording, but something that names others'],
+  [/Cannot determine format of input stream/, 'E_MEDIA_UNREADABLE', 'nothing of it could be decoded'],
   [/Invalid data found|could not find codec parameters/i, 'E_MEDIA_UNREADABLE', 'it is broken, or not media'],
 ]
 

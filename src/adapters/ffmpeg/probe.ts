@@ -9,7 +9,8 @@ import type { ToolHost } from './run.ts'
 /** What a file may be at most before we touch it. */
 export const mediaLimits = {
   sidePixels: 16_384,
-  pixels: 100_000_000,
+  /** More than 8K, which has 33 million; a decoder keeps up to a score of pictures. */
+  pixels: 40_000_000,
   durationMs: 48 * 3_600_000,
 } as const
 
@@ -57,9 +58,12 @@ export async function probeMedia(host: ToolHost, input: MediaInput, signal: Abor
     throw new MosaikError('E_MEDIA_UNREADABLE', 'the file has neither picture nor sound', { format })
   }
   checkSizes(streams)
-  const durationMs = info.durationMs ?? (await scanDuration(host, input, signal))
+  // A header may be wrong, or lie: what is there counts then.
+  const said = info.durationMs
+  const believable = said !== undefined && said <= mediaLimits.durationMs
+  const durationMs = believable ? said : await scanDuration(host, input, signal)
   if (durationMs > mediaLimits.durationMs) {
-    throw new MosaikError('E_MEDIA_LIMIT', 'the recording says it is longer than 48 hours', { format, durationMs })
+    throw new MosaikError('E_MEDIA_LIMIT', 'the recording is longer than 48 hours', { format, durationMs })
   }
   return { format, streams, durationMs }
 }

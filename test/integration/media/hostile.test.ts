@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,6 +9,7 @@ import { endsEarly, planRenditions } from '../../../src/domain/media-plan.ts'
 import type { ErrorCode } from '../../../src/domain/errors.ts'
 import { isMosaikError, MosaikError } from '../../../src/domain/errors.ts'
 import type { MediaInfo, MediaTool } from '../../../src/ports/media.ts'
+import * as hostile from '../../support/hostile-media.ts'
 import * as fixtures from '../../support/media-fixtures.ts'
 
 const { signal } = new AbortController()
@@ -152,6 +153,27 @@ describe('broken files', () => {
       code: 'E_MEDIA_LIMIT',
       says: /48 hours/,
     },
+    '10,000 streams': { make: hostile.manyStreamsFixture, code: 'E_MEDIA_LIMIT', says: /more than 64 streams/ },
+    '100,000 boxes in each other': {
+      make: () => hostile.nestedFixture('udta'),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /broken, or not media/,
+    },
+    '100,000 tracks in each other': {
+      make: () => hostile.nestedFixture('trak'),
+      code: 'E_MEDIA_UNREADABLE',
+      says: /neither picture nor sound/,
+    },
+    'a few kilobytes that become 16000 by 16000': {
+      make: () => hostile.bombFixture(16_000),
+      code: 'E_MEDIA_LIMIT',
+      says: /too large: 16000x16000/,
+    },
+    'the same, and its container says 640': {
+      make: () => hostile.bombFixture(16_000, 640),
+      code: 'E_MEDIA_LIMIT',
+      says: /too large: 16000x16000/,
+    },
     'only captions': {
       make: () =>
         fixtures.once('only-captions.mkv', async (path) => {
@@ -255,6 +277,76 @@ describe('the vault cannot be read', () => {
       }
     }
   })
+})
+
+test('a picture believed to be small that becomes 16000 by 16000 is stopped while it is made', async () => {
+  const path = await hostile.bombFixture(16_000, 640)
+  const png = { ...believed, streams: believed.streams.map((stream) => ({ ...stream, codec: 'png' })) }
+  for (const tool of tools) {
+    expect(await failure(renderAll(tool, path, png))).toMatchObject({ code: 'E_MEDIA_LIMIT' })
+  }
+})
+
+test('a header that promises 10^6 seconds: what is there is counted, and plays', async () => {
+  const path = await hostile.promisesFixture()
+  const [tool] = tools
+  if (tool === undefined) throw new Error('no tool')
+  const info = await tool.probe(await fixtures.fileInput(path), signal)
+  expect(Math.abs(info.durationMs - 2000)).toBeLessThan(100)
+  expect(await renderAll(tool, path, info)).toBeGreaterThan(1000)
+})
+
+test('100 damaged files: each ends in a clear state, nothing is left running', { timeout: 120_000 }, async () => {
+  const secrets: string[] = []
+  const random = {
+    ...host.random,
+    bytes(length: number) {
+      const bytes = host.random.bytes(length)
+      secrets.push(Buffer.from(bytes).toString('hex'))
+      return bytes
+    },
+  }
+  const tool = await createFfmpegTool({ ...host, random, confinement: 'loopback' })
+  const seeds = await Promise.all((await hostile.seeds()).map((path) => readFile(path)))
+  const next = hostile.numbersFrom(20_260_301)
+  const ends = new Map<string, number>()
+  const note = (end: string): Map<string, number> => ends.set(end, (ends.get(end) ?? 0) + 1)
+  const begun = performance.now()
+
+  async function tryOut(bytes: Buffer): Promise<string> {
+    const input = {
+      sizeBytes: bytes.byteLength,
+      async *read(start: number, end: number) {
+        await Promise.resolve()
+        yield new Uint8Array(bytes.subarray(start, end))
+      },
+    }
+    try {
+      const info = await tool.probe(input, signal)
+      const plan = planRenditions(info)[0]
+      if (plan === undefined) return 'nothing to play'
+      const output = await tool.rendition(input, info, plan, () => undefined, AbortSignal.timeout(10_000))
+      for await (const chunk of output.bytes) void chunk
+      return output.index().segments.length > 0 ? 'plays' : 'empty'
+    } catch (error) {
+      if (isMosaikError(error)) return error.code
+      throw error
+    }
+  }
+  const files = Array.from({ length: 100 }, (_, i) => hostile.mutate(seeds[i % seeds.length] ?? Buffer.alloc(0), next))
+  await Promise.all(files.map((bytes) => fixtures.takingTurns(async () => note(await tryOut(bytes)))))
+
+  expect([...ends.values()].reduce((sum, count) => sum + count, 0)).toBe(100)
+  expect(
+    [...ends.keys()].filter((end) => !/^(plays|nothing to play|E_MEDIA_(UNREADABLE|UNSUPPORTED|LIMIT))$/.test(end)),
+  ).toEqual([])
+  expect(ends.get('plays') ?? 0, 'damage that leaves a part').toBeGreaterThan(20)
+  expect(ends.get('E_MEDIA_UNREADABLE') ?? 0).toBeGreaterThan(5)
+  expect(performance.now() - begun).toBeLessThan(60_000)
+  for (const entry of (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))) {
+    const commandLine = await readFile(`/proc/${entry}/cmdline`, 'latin1').catch(() => '')
+    expect(secrets.some((secret) => commandLine.includes(secret))).toBe(false)
+  }
 })
 
 test('what takes too long is stopped', async () => {

@@ -93,6 +93,9 @@ describe('reasons', () => {
   test.each([
     ['[mov @ 0x55] moov atom not found\nhttp://127.0.0.1:9/abc: Invalid data', 1, 'E_MEDIA_UNREADABLE', /ends early/],
     ['Invalid data found when processing input', 1, 'E_MEDIA_UNREADABLE', /broken/],
+    ['Picture size 9x9 exceeds specified max pixel count 5', 1, 'E_MEDIA_LIMIT', /larger than allowed/],
+    ['Cannot determine format of input stream 0:0 after EOF', 1, 'E_MEDIA_UNREADABLE', /decoded/],
+    ['streams exceeds max_streams (64)\nCannot allocate memory', 1, 'E_MEDIA_LIMIT', /more than 64 streams/],
     ['Error: Cannot allocate memory', 1, 'E_MEDIA_LIMIT', /memory/],
     ['Decoder (codec none) not found for input stream #0:0', 1, 'E_MEDIA_UNSUPPORTED', /coding/],
     ['something else', 1, 'E_MEDIA_TOOL', /exit code 1/],
