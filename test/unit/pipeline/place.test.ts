@@ -175,6 +175,12 @@ describe('ExtentPlacer', () => {
     await clock.advance(10 * LANE_STALL_MS)
     const results = await writeAll(placer, 30, BLOCK)
     expect(results.every(({ sizeBytes }) => sizeBytes === 31 * BLOCK)).toBe(true)
+    // Neither is one that takes its time over the first block after the pause.
+    const slow = slowStore(stores[0]!, 8_000)
+    const other = place(4, never, (number) => (number === 0 ? Promise.resolve(slow) : opened(number)))
+    await clock.advance(10 * LANE_STALL_MS)
+    const slowResults = await whileTimePasses(writeAll(other, 18, BLOCK), LANE_GIVE_UP_MS)
+    expect(slowResults.every(({ sizeBytes }) => sizeBytes === 18 * BLOCK)).toBe(true)
   })
 
   it('drops a node that stalls at the end, soon for a small object', async () => {

@@ -63,6 +63,20 @@ function gather(more: Partial<GatherRequest> = {}, signal = never): Gather {
   return new Gather({ pool, clock }, { scheme, sources, ...more }, signal)
 }
 
+/** Lets a node answer only when the function that it gives back was called. */
+function gated(number: number): () => void {
+  let release: () => void = () => undefined
+  const gate = new Promise<void>((resolve) => (release = resolve))
+  const store = stores[number]!
+  const get: ObjectStore['get'] = async (...given) => {
+    await gate
+    return await store.get(...given)
+  }
+  pool.store = (node) =>
+    Promise.resolve(Number(node) === number ? Object.assign(new MemoryStore(), { get }) : stores[Number(node)]!)
+  return release
+}
+
 const indicesOf = (shares: Awaited<ReturnType<Gather['take']>>): number[] =>
   shares.map(({ source }) => source.index).sort()
 const asked = (): number[] => stores.flatMap((store, index) => (store.callCount > 0 ? [index] : []))
@@ -129,17 +143,7 @@ describe('Gather', () => {
   })
 
   it('takes the late node when it comes before the spare', async () => {
-    let release: () => void = () => undefined
-    const gate = new Promise<void>((resolve) => (release = resolve))
-    const slow = stores[0]!
-    pool.store = (node) =>
-      Promise.resolve(
-        node === '0'
-          ? ({
-              get: async (...call: Parameters<ObjectStore['get']>) => gate.then(() => slow.get(...call)),
-            } as ObjectStore)
-          : stores[Number(node)]!,
-      )
+    const release = gated(0)
     stores[3]!.fault = stall
     stores[4]!.fault = stall
     const one = gather()
@@ -195,17 +199,7 @@ describe('Gather', () => {
   })
 
   it('gives later takes what came in between', async () => {
-    let release: () => void = () => undefined
-    const gate = new Promise<void>((resolve) => (release = resolve))
-    const slow = stores[0]!
-    pool.store = (node) =>
-      Promise.resolve(
-        node === '0'
-          ? ({
-              get: async (...call: Parameters<ObjectStore['get']>) => gate.then(() => slow.get(...call)),
-            } as ObjectStore)
-          : stores[Number(node)]!,
-      )
+    const release = gated(0)
     stores[4]!.fault = failAll()
     const one = gather()
     const taken = one.take(3)
@@ -227,6 +221,35 @@ describe('Gather', () => {
     expect(indicesOf(await taken)).toEqual([0, 2, 3])
     expect(indicesOf(await one.take(1))).toEqual([4])
     one.close()
+  })
+
+  it('asks a spare at once for a second take, also while the spare of the first one has not come', async () => {
+    const release = gated(0)
+    stores[3]!.fault = stall
+    const one = gather()
+    const taken = one.take(3)
+    await clock.advance(HEDGE_MIN_MS)
+    release()
+    expect(indicesOf(await taken)).toEqual([0, 1, 2])
+    expect(indicesOf(await one.take(1))).toEqual([4])
+    one.close()
+  })
+
+  it('takes no second copy of a share that comes late', async () => {
+    const release = gated(0)
+    stores[4]!.objects.set(keyOf(0), new Uint8Array(3))
+    const one = gather({ sources: [...sources.slice(0, 3), { ...sources[4]!, index: 0, key: keyOf(0) }] })
+    const taken = one.take(3)
+    await clock.advance(HEDGE_MIN_MS)
+    const shares = await taken
+    expect(shares.map(({ source }) => source.node).sort()).toEqual(['1', '2', '4'])
+    release()
+    await settled()
+    one.reject(
+      shares.find(({ source }) => source.index === 1)!,
+      new MosaikError('E_BLOCK_TAG', 'bad'),
+    )
+    await expect(one.take(1)).rejects.toThrow(/node-1: E_BLOCK_TAG/)
   })
 
   it('asks where a share lies that is not there any more, before it blames the node', async () => {
