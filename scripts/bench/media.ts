@@ -5,7 +5,7 @@ import { planRenditions } from '../../src/domain/media-plan.ts'
 import type { MediaInput } from '../../src/ports/media.ts'
 import { LESS, Skipped, interleave, median, type Measurement, type Row } from './row.ts'
 import { has, run, secondsOf } from './tools.ts'
-import { mediaTool, never, openBenchVault, runNext, sizeOf, store } from './vault.ts'
+import { mediaTool, never, openBenchVault, runStage, sizeOf, store } from './vault.ts'
 
 const MIB = 1024 * 1024
 
@@ -49,7 +49,7 @@ export const mediaMeasurements: Measurement[] = [
       for (let i = 0; i < 5; i++) {
         const recording = await store(vault, path)
         const began = performance.now()
-        await runNext(vault, recording)
+        await runStage(vault, recording, 'transcode')
         times.push((performance.now() - began) / 1000)
         const row = await vault.catalog.recordings.get(recording, vault.organisation)
         if (row?.state !== 'ready') throw new Error(`the film is ${row?.state}: ${row?.reason?.message}`)

@@ -4,6 +4,7 @@ import { describeFile } from '../../src/adapters/file-source.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
 import type { Id } from '../../src/domain/ids.ts'
 import { runWork } from '../../src/main/runner.ts'
+import type { WorkStage } from '../../src/ports/catalog/recordings.ts'
 import type { MediaTool } from '../../src/ports/media.ts'
 import { makeTestVault, silentLog, type TestVault, type TestVaultOptions } from '../../test/support/test-vault.ts'
 
@@ -25,17 +26,19 @@ export async function mediaTool(): Promise<MediaTool> {
   return await createFfmpegTool({ clock: nodeClock, random: nodeRandom(), log: silentLog })
 }
 
-/** The next piece of work of a recording that is due, run to its end. */
-export async function runNext(vault: TestVault, recording: Id): Promise<void> {
-  const work = (await vault.catalog.work.due(nodeClock.nowMs(), 1000)).find((row) => row.recording === recording)
-  if (work === undefined) throw new Error(`nothing is due for ${recording}`)
+/** A stage of a recording that is due, run to its end. */
+export async function runStage(vault: TestVault, recording: Id, stage: WorkStage): Promise<void> {
+  const work = (await vault.catalog.work.due(nodeClock.nowMs(), 1000)).find(
+    (row) => row.recording === recording && row.stage === stage,
+  )
+  if (work === undefined) throw new Error(`no ${stage} is due for ${recording}`)
   await runWork({ ...vault, announce: () => undefined }, vault.table[work.stage], work.id, never)
 }
 
 /** Deposits a file and stores it as the vault does: shares on all nodes, verified, manifest, receipt. */
 export async function store(vault: TestVault, path: string): Promise<Id> {
   const recording = await vault.deposit(path, await describeFile(path))
-  await runNext(vault, recording)
+  await runStage(vault, recording, 'store')
   if ((await vault.catalog.recordings.receipt(recording)) === undefined)
     throw new Error('the store stage gave no receipt')
   return recording
