@@ -38,16 +38,18 @@ export async function createOrganisation(
     issuedAtMs: ports.clock.nowMs(),
     sign: (message) => ports.keyring.signAsRoot(organisation, 'mosaik/v1/card', message),
   })
-  await ports.catalog.installation.addOrganisation({
-    id: organisation,
-    name: request.name,
-    scheme: request.scheme,
-    placementRule: request.placementRule,
-    createdAtMs: ports.clock.nowMs(),
-    stateGeneration: 0,
-    stateSha256: null,
-  })
-  await ports.catalog.installation.putCard(organisation, keys.epoch, card)
+  await ports.catalog.installation.addOrganisation(
+    {
+      id: organisation,
+      name: request.name,
+      scheme: request.scheme,
+      placementRule: request.placementRule,
+      createdAtMs: ports.clock.nowMs(),
+      stateGeneration: 0,
+      stateSha256: null,
+    },
+    { epoch: keys.epoch, card },
+  )
   return organisation
 }
 

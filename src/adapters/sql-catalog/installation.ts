@@ -29,9 +29,9 @@ export function installationCatalog(database: Database): InstallationCatalog {
       })
     },
 
-    async addOrganisation(organisation) {
-      await database.run('add an organisation', (db) =>
-        db
+    async addOrganisation(organisation, card) {
+      await database.transaction('add an organisation', async (trx) => {
+        await trx
           .insertInto('organisations')
           .values({
             id: organisation.id,
@@ -42,8 +42,9 @@ export function installationCatalog(database: Database): InstallationCatalog {
             state_generation: organisation.stateGeneration,
             state_sha256: organisation.stateSha256,
           })
-          .execute(),
-      )
+          .execute()
+        if (card) await trx.insertInto('cards').values({ organisation: organisation.id, ...card }).execute()
+      })
     },
 
     async organisation(id) {

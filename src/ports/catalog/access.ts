@@ -29,7 +29,11 @@ export interface NodeRow extends StorageNode {
 export interface InstallationCatalog {
   /** The installation's id; made by the first caller with `proposed`, the same for ever after. */
   installation(proposed: Id): Promise<Id>
-  addOrganisation(organisation: OrganisationRow): Promise<void>
+  /** With its first vault card in the same transaction, where one is given: an organisation without a card could not be restored. */
+  addOrganisation(
+    organisation: OrganisationRow,
+    card?: { readonly epoch: number; readonly card: Uint8Array },
+  ): Promise<void>
   organisation(id: Id): Promise<OrganisationRow | undefined>
   organisations(): Promise<OrganisationRow[]>
   setOrganisationPolicy(
