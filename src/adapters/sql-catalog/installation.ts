@@ -43,7 +43,11 @@ export function installationCatalog(database: Database): InstallationCatalog {
             state_sha256: organisation.stateSha256,
           })
           .execute()
-        if (card) await trx.insertInto('cards').values({ organisation: organisation.id, ...card }).execute()
+        if (card)
+          await trx
+            .insertInto('cards')
+            .values({ organisation: organisation.id, ...card })
+            .execute()
       })
     },
 
