@@ -15,7 +15,8 @@ export const scaleMeasurements: Measurement[] = [
       const path = await film(
         join(folder, 'film.mp4'),
         isFull ? 300 : 60,
-        '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 2M -c:a aac',
+        '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 1M -c:a aac -b:a 96k',
+        '640x360',
       )
       const workers: Answering[] = []
       for (const name of ['one', 'two']) {
