@@ -11,6 +11,7 @@ import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
 import { addNode, listNodes, probeNode } from './commands/nodes.ts'
 import { parseScheme, setPolicy } from './commands/policy.ts'
+import { rebuildCommand, type RebuildOptions } from './commands/rebuild.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
 import { parseSharing, recoveryKey } from './commands/recovery-key.ts'
 import { start } from './commands/start.ts'
@@ -68,6 +69,8 @@ const wholeNumber = (text: string): number => {
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number from 1 is needed')
   return value
 }
+
+const collectAll = (one: string, all: readonly string[]): string[] => [...all, one]
 
 program
   .command('start')
@@ -236,6 +239,17 @@ program
   .action(async () => {
     const { config, screen } = surroundings()
     await fsckCommand(config, screen)
+  })
+
+program
+  .command('rebuild')
+  .description('a working vault in an empty data folder, from the nodes and the recovery key')
+  .option('--recovery-key-file <file>', 'the recovery key as it was printed')
+  .option('--node <folder or file>', 'a folder, or a JSON file with settings; once for each node', collectAll, [])
+  .option('--release', 'let deletions go on after a rebuild')
+  .action(async (options: RebuildOptions) => {
+    const { config, screen } = surroundings()
+    await rebuildCommand(config, screen, options)
   })
 
 program

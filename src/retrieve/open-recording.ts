@@ -3,10 +3,12 @@ import type { Primitives } from '../crypto/primitives.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { Manifest } from '../domain/recording.ts'
+import type { InstallationCatalog } from '../ports/catalog/access.ts'
 import type { GenerationRow, ObjectRow } from '../ports/catalog/layout.ts'
 import type { RecordingCatalog, RecordingRow } from '../ports/catalog/recordings.ts'
 import type { Keyring, UnwrapPurpose } from '../ports/keyring.ts'
 import type { OpenedRecording, VaultReader } from '../ports/vault-reader.ts'
+import { signersOf } from './signers.ts'
 import { Gather, type ShareSource } from './gather.ts'
 import { combineShares, openSealedDocument, parseAndVerifyShare, readManifest } from './open-document.ts'
 import { inlineAssetReader, sealedAssetReader, type ReadPorts } from './read-asset.ts'
@@ -15,6 +17,8 @@ export interface VaultReaderPorts extends ReadPorts {
   readonly recordings: RecordingCatalog
   readonly keyring: Pick<Keyring, 'unwrap' | 'publicKeys'>
   readonly primitives: Primitives
+  /** Where the organisation's cards are; without it only the present epoch's signer is trusted. */
+  readonly installation?: Pick<InstallationCatalog, 'cards'>
 }
 
 /** Opened manifests live in memory this long, and no longer (docs/THREAT-MODEL.md). */
@@ -109,7 +113,12 @@ async function openManifest(
     (await ports.layout.manifestShares(recording, generation))
       .filter(({ index, key }) => index === lost.index && sources.every((source) => source.key !== key))
       .map(sourceOf)[0]
-  const trusted = [trustedSigner(ports.primitives, organisation, keys.signing)]
+  // Shares of an earlier epoch stand until they are written anew: the cards name whose signatures count.
+  const { installation, primitives } = ports
+  const trusted = [
+    trustedSigner(primitives, organisation, keys.signing),
+    ...(installation ? await signersOf({ installation, primitives }, organisation) : []),
+  ]
   const gather = new Gather(
     ports,
     {

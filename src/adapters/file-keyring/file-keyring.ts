@@ -249,6 +249,40 @@ export class FileKeyring implements Keyring {
     return this.publicKeys(organisation)
   }
 
+  /**
+   * Makes keys of a new epoch for an organisation whose keyring is lost, from its recovery seed. The seed stays here, sealed, and opens what
+   * is sealed to the lost keys, until `forgetRebuildSeed`.
+   * @throws E_CONFLICT when the organisation has keys here
+   */
+  async adoptOrganisation(organisation: Id, epoch: number, recoverySeed: Uint8Array): Promise<OrganisationPublicKeys> {
+    const { random } = this.#options
+    const fresh: OrganisationSecrets = {
+      epochs: [{ epoch, vaultSeed: random.bytes(32), signingSeed: random.bytes(32) }],
+      linkSeed: random.bytes(32),
+      pendingRecoverySeed: null,
+      rebuildSeed: new Uint8Array(recoverySeed),
+      recovery: this.#kemPublicKeys((suite) => recoveryKemSeed(this.#primitives, recoverySeed, suite)),
+      root: signingKeys(rootSigningSeed(this.#primitives, recoverySeed)).publicKeys,
+    }
+    await this.#change((secrets) => {
+      if (secrets.organisations.has(organisation)) {
+        throw new MosaikError('E_CONFLICT', 'the organisation has keys already', { organisation })
+      }
+      return { ...secrets, organisations: new Map(secrets.organisations).set(organisation, fresh) }
+    })
+    return this.publicKeys(organisation)
+  }
+
+  /** Everything is sealed to the present vault key again: destroys the recovery seed that a rebuild left. */
+  async forgetRebuildSeed(organisation: Id): Promise<void> {
+    await this.#change((secrets) => {
+      const before = secrets.organisations.get(organisation)
+      if (before?.rebuildSeed === undefined) return secrets
+      const { rebuildSeed: _gone, ...after } = before
+      return { ...secrets, organisations: new Map(secrets.organisations).set(organisation, after) }
+    })
+  }
+
   async pendingRecoverySeed(organisation: Id): Promise<Uint8Array | undefined> {
     const seed = this.#organisation(organisation).pendingRecoverySeed
     return Promise.resolve(seed === null ? undefined : new Uint8Array(seed))
@@ -265,7 +299,8 @@ export class FileKeyring implements Keyring {
   }
 
   async signAsRoot(organisation: Id, context: SigningContext, message: Uint8Array): Promise<Uint8Array> {
-    const seed = this.#organisation(organisation).pendingRecoverySeed
+    const { pendingRecoverySeed, rebuildSeed } = this.#organisation(organisation)
+    const seed = pendingRecoverySeed ?? rebuildSeed ?? null
     if (seed === null) {
       throw unknownKey('the recovery key was shown and is no longer here: only its holder can sign as root', {
         organisation,
@@ -340,12 +375,13 @@ export class FileKeyring implements Keyring {
 
   /** KEM seeds and key ids of all epochs of an organisation in one suite. */
   #vaultKeys(organisation: Id, suite: Suite): readonly { readonly keyId: string; readonly seed: Uint8Array }[] {
-    const { epochs } = this.#organisation(organisation)
-    const name = `${organisation}/${suite}/${epochs.length}`
+    const { epochs, rebuildSeed } = this.#organisation(organisation)
+    const name = `${organisation}/${suite}/${epochs.length}/${rebuildSeed ? 'rebuilt' : ''}`
     let keys = this.#kemIds.get(name)
     if (keys === undefined) {
-      keys = epochs.map(({ vaultSeed }) => {
-        const seed = vaultKemSeed(this.#primitives, vaultSeed, suite)
+      const seeds = epochs.map(({ vaultSeed }) => vaultKemSeed(this.#primitives, vaultSeed, suite))
+      if (rebuildSeed) seeds.push(recoveryKemSeed(this.#primitives, rebuildSeed, suite))
+      keys = seeds.map((seed) => {
         const { publicKey } = this.#kem(suite).keyPair(seed)
         return { keyId: toHex(keyId(this.#primitives, suite, publicKey)), seed }
       })

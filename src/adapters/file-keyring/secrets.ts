@@ -14,6 +14,8 @@ export interface OrganisationSecrets {
   readonly linkSeed: Uint8Array
   /** R, until it was shown. */
   readonly pendingRecoverySeed: Uint8Array | null
+  /** R, given again for a rebuild without the old keyring: opens what is sealed to the lost vault keys, until all of it is sealed anew. */
+  readonly rebuildSeed?: Uint8Array | undefined
   /** Public: what R derives, kept when R is gone. */
   readonly recovery: readonly { readonly suite: 1 | 2; readonly publicKey: Uint8Array }[]
   readonly root: { readonly ed25519: Uint8Array; readonly mldsa65: Uint8Array }
@@ -53,6 +55,7 @@ const organisationSchema = z.strictObject({
     .min(1),
   linkSeed: bytesSchema(32),
   pendingRecoverySeed: bytesSchema(32).nullable(),
+  rebuildSeed: bytesSchema(32).optional(),
   recovery: z.array(z.strictObject({ suite: z.union([z.literal(1), z.literal(2)]), publicKey: bytesSchema() })),
   root: z.strictObject({ ed25519: bytesSchema(32), mldsa65: bytesSchema(1952) }),
 })

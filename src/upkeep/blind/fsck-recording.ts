@@ -10,7 +10,7 @@ import { decodeReceipt, RECEIPT_CONTEXT } from '../../format/receipt.ts'
 import type { AttemptRow, ObjectRow } from '../../ports/catalog/layout.ts'
 import type { SurveyedRecording } from '../../ports/catalog/upkeep.ts'
 import type { FsckPorts, Note } from './fsck-report.ts'
-import { signersOf } from './signers.ts'
+import { signersOf } from '../../retrieve/signers.ts'
 
 export interface RecordingView {
   readonly nodes: readonly StorageNode[]

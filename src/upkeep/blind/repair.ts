@@ -41,7 +41,7 @@ import {
 } from './check-share.ts'
 import { chooseTargets, planRepair, type RepairPlan } from './repair-targets.ts'
 import { shareGroups, type FragmentGroup, type ManifestGroup, type ShareGroup } from './share-groups.ts'
-import { signersOf } from './signers.ts'
+import { signersOf } from '../../retrieve/signers.ts'
 import { Bandwidth, TaskLease } from './task-lease.ts'
 
 export interface RepairPorts {

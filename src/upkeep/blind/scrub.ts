@@ -28,7 +28,7 @@ import {
   type ShareTrouble,
 } from './check-share.ts'
 import { shareGroups, type FragmentGroup, type ManifestGroup, type ShareGroup } from './share-groups.ts'
-import { signersOf } from './signers.ts'
+import { signersOf } from '../../retrieve/signers.ts'
 import { Bandwidth, TaskLease } from './task-lease.ts'
 
 export interface ScrubPorts {

@@ -1,8 +1,8 @@
-import { trustedSigner, type TrustedSigner } from '../../crypto/keys.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
-import type { Id } from '../../domain/ids.ts'
-import { decodeVaultCard } from '../../format/vault-card.ts'
-import type { InstallationCatalog } from '../../ports/catalog/access.ts'
+import { trustedSigner, type TrustedSigner } from '../crypto/keys.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import type { Id } from '../domain/ids.ts'
+import { decodeVaultCard } from '../format/vault-card.ts'
+import type { InstallationCatalog } from '../ports/catalog/access.ts'
 
 /** Whose signatures count for an organisation: the signing pairs of its cards in the catalog, of all epochs. */
 export async function signersOf(

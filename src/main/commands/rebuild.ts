@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs'
+import { hasFileKeyring } from '../../adapters/file-keyring/file-keyring.ts'
+import { nodeClock, nodeRandom } from '../../adapters/node-system.ts'
+import { createNodeDriver } from '../../adapters/open-store.ts'
+import { MosaikError } from '../../domain/errors.ts'
+import type { Config } from '../config.ts'
+import { claimDataFolder } from '../data-folder.ts'
+import { openLog } from '../log.ts'
+import { findPassphrase } from '../passphrase.ts'
+import type { Screen } from '../screen.ts'
+import { openForUpkeep } from '../upkeep-access.ts'
+import { rebuildVault, type RebuildResult } from '../upkeep-rebuild.ts'
+import { mkdirSync } from 'node:fs'
+
+export interface RebuildOptions {
+  readonly recoveryKeyFile?: string | undefined
+  readonly node?: readonly string[] | undefined
+  readonly release?: boolean | undefined
+}
+
+/** `mosaik rebuild`: a working vault in an empty data folder, from the nodes and the recovery key; `--release` lets deletions go on. */
+export async function rebuildCommand(config: Config, screen: Screen, options: RebuildOptions): Promise<void> {
+  if (options.release === true) return await release(config, screen)
+  if (options.recoveryKeyFile === undefined) {
+    throw new MosaikError('E_INPUT', 'give the recovery key in a file with --recovery-key-file')
+  }
+  const recoveryKey = readKey(options.recoveryKeyFile)
+  mkdirSync(config.data, { recursive: true, mode: 0o700 })
+  const unlock = claimDataFolder(config)
+  const log = openLog(config, nodeClock)
+  try {
+    const random = nodeRandom(config.entropyDevice)
+    const passphrase = await findPassphrase(config, random, hasFileKeyring(config.data), false)
+    const result = await rebuildVault(
+      {
+        ...{ config, recoveryKey, passphrase: passphrase.text, nodes: options.node ?? [], random, log: log.log },
+        driver: createNodeDriver({ clock: nodeClock, random }),
+        clock: nodeClock,
+      },
+      new AbortController().signal,
+    )
+    screen.result(words(result), result)
+  } finally {
+    log.close()
+    unlock()
+  }
+}
+
+function readKey(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new MosaikError('E_INPUT', `the file ${path} of the recovery key cannot be read`, {}, error)
+  }
+}
+
+async function release(config: Config, screen: Screen): Promise<void> {
+  const access = await openForUpkeep(config)
+  try {
+    await access.catalog.upkeep.setFlag('deletions-frozen', false, access.clock.nowMs())
+  } finally {
+    await access.close()
+  }
+  screen.result('deletions go on: what was superseded or given up is collected from now on', { released: true })
+}
+
+function words(result: RebuildResult): string {
+  const lines = [
+    `rebuilt organisation ${result.organisation}, epoch ${result.epoch}${result.hasNewKeys ? ' (new keys: the keyring was not there)' : ''}`,
+    `  ${result.recordings} recordings${result.known > 0 ? ` and ${result.known} that were there already` : ''}, ${result.fragments} fragments`,
+    `  nodes: ${result.nodesFound.join(', ')}${result.nodesMissing.length > 0 ? `; missing, read-only: ${result.nodesMissing.join(', ')}` : ''}`,
+    `  organisation state: generation ${result.state.generation}, ${result.state.holds} holds, ${result.state.policies} policies`,
+  ]
+  for (const { recording, restored, missing } of result.incomplete) {
+    const newer = missing
+      .map(({ generation, came, needed }) => `${generation} (${came} of ${needed} shares)`)
+      .join(', ')
+    lines.push(`  recording ${recording}: generation ${restored}; newer, but incomplete: ${newer}`)
+  }
+  const list = (what: string, ids: readonly string[]): void => {
+    if (ids.length > 0) lines.push(`  ${what}: ${ids.join(', ')}`)
+  }
+  list('cannot be read with these nodes', result.unreadable)
+  list('generation before does not fit', result.brokenChains)
+  list('decided to be erased, not restored', result.tombstoned)
+  if (result.unnamedFragments > 0) {
+    lines.push(`  ${result.unnamedFragments} fragments that no restored manifest names were left where they are`)
+  }
+  lines.push('Nothing is deleted until `npx mosaik rebuild --release`. Start the vault with `npm start`.')
+  return lines.join('\n')
+}
