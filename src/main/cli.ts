@@ -6,6 +6,7 @@ import { roles, type Role } from '../domain/roles.ts'
 import { findVault, type VaultClient } from './client.ts'
 import { check } from './commands/check.ts'
 import { deposit } from './commands/deposit.ts'
+import { drain, type DrainOptions } from './commands/drain.ts'
 import { doctor } from './commands/doctor.ts'
 import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
@@ -227,6 +228,14 @@ program
     const token = await makeToken(config, role, options.name)
     screen.result(token, { role, token })
   })
+
+program
+  .command('drain')
+  .description('empty a node while the vault runs')
+  .argument('<node>', 'id or name')
+  .option('--pause', 'move nothing more; the node stays read-only')
+  .option('--status', 'how far it is')
+  .action((node: string, options: DrainOptions) => withVault((client, screen) => drain(client, screen, node, options)))
 
 program
   .command('doctor')

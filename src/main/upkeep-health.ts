@@ -64,7 +64,17 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
 
   const looking = async (): Promise<void> => {
     let surveyAtMs = clock.monotonicMs() + SURVEY_FIRST_MS
+    let seen = ''
     while (!signal.aborted) {
+      await attempt('nodes', async () => {
+        // Draining, dismissal and a change of hands make work for repair, whichever process heard of it.
+        const rows = await catalog.installation.nodes()
+        const now = JSON.stringify(
+          rows.map(({ id, state, operator, parent, site }) => [id, state, operator, parent, site]),
+        )
+        if (seen !== '' && seen !== now) surveyAtMs = clock.monotonicMs()
+        seen = now
+      })
       if (clock.monotonicMs() >= surveyAtMs) {
         surveyAtMs = clock.monotonicMs() + SURVEY_EVERY_MS
         await attempt('survey', () => survey(ports, signal))

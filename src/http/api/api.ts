@@ -15,6 +15,7 @@ import { healthRoutes } from './health-nodes.ts'
 import { linkRoutes } from './links.ts'
 import { nodeRoutes } from './nodes.ts'
 import { readJson } from './parsed.ts'
+import { drainRoutes } from './operations.ts'
 import { policyRoutes } from './policy.ts'
 import { recordingRoutes } from './recordings.ts'
 import { workRoutes } from './work.ts'
@@ -58,7 +59,8 @@ export function createApi(options: ApiOptions): Router {
   router.use(recordingRoutes(options))
   router.use(linkRoutes(options))
   router.use(policyRoutes(options))
-  if (options.health) router.use(healthRoutes({ health: options.health }))
+  const { health, nodes } = options
+  if (health) router.use(healthRoutes({ health }), drainRoutes({ health, nodes }))
   router.use(nodeRoutes(options))
   router.use(workRoutes(options))
   router.use((_request, response) => sendNotFound(response, 'there is no such route'))
