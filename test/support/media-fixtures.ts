@@ -11,7 +11,7 @@ import type { Clock, Log, Random } from '../../src/ports/system.ts'
 export const FIXTURE_SECONDS = 6
 
 const seconds = String(FIXTURE_SECONDS)
-const picture = (size: string, rate = 25): string[] => [
+const picture = (size: string, rate = 10): string[] => [
   ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${String(rate)}:duration=${seconds}`],
 ]
 const tone = (hertz = 440): string[] => [
@@ -29,7 +29,7 @@ const h264 = [
   '-pix_fmt',
   'yuv420p',
   '-g',
-  '50',
+  '20',
   '-crf',
   '30',
 ]
@@ -39,21 +39,21 @@ const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-
 
 /** Files as meeting systems make them, and the arguments ffmpeg makes them with; the name is the file's. */
 const recipes = {
-  'index-at-end.mp4': [...picture('1280x720'), ...tone(), ...h264, ...aac],
-  'late-sound.mp4': [...[...picture('640x360', 10), '-itsoffset', '3', ...tone(), '-t', seconds, ...h264, ...aac]],
-  'bit-late.mkv': [...picture('320x180', 10), '-itsoffset', '0.4', ...tone(), '-t', seconds, ...h264, ...aac],
+  'index-at-end.mp4': [...picture('1280x720', 25), ...tone(), ...h264, ...aac],
+  'late-sound.mp4': [...[...picture('640x360'), '-itsoffset', '3', ...tone(), '-t', seconds, ...h264, ...aac]],
+  'bit-late.mkv': [...picture('320x180'), '-itsoffset', '0.4', ...tone(), '-t', seconds, ...h264, ...aac],
   'sound-goes-on.mp4': [
     ...['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=2', '-f', 'lavfi', '-i', 'sine=duration=120'],
     ...[...h264, ...aac],
   ],
   'faststart.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+faststart'],
-  'full-hd.mp4': [...picture('1920x1080', 10), ...tone(), ...h264, ...aac],
+  'full-hd.mp4': [...picture('1920x1080'), ...tone(), ...h264, ...aac],
   'sixty.mp4': [...['-f', 'lavfi', '-i', 'testsrc2=size=1920x1080:rate=60:duration=2', '-c:v', 'mpeg4', '-b:v', '20M']],
   'fragmented.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+frag_keyframe+empty_moov'],
   'h264.mkv': [...picture('854x480'), ...tone(), ...h264, ...aac],
-  'vp9.webm': [...picture('640x360', 10), ...tone(), ...vp9, '-c:a', 'libopus'],
-  'vp8.webm': [...picture('640x360', 10), ...tone(), ...vp8, '-c:a', 'libopus'],
-  'odd.webm': [...picture('641x361', 10), ...tone(), ...vp9, '-c:a', 'libopus'],
+  'vp9.webm': [...picture('640x360'), ...tone(), ...vp9, '-c:a', 'libopus'],
+  'vp8.webm': [...picture('640x360'), ...tone(), ...vp8, '-c:a', 'libopus'],
+  'odd.webm': [...picture('641x361'), ...tone(), ...vp9, '-c:a', 'libopus'],
   'small.mp4': [...picture('319x239'), ...tone(), '-c:v', 'mpeg4', ...aac],
   'varying-rate.mkv': [
     ...picture('640x360', 30),
@@ -73,16 +73,16 @@ const recipes = {
     ...[...picture('640x360'), ...tone(), '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p10le', ...aac],
   ],
   'hevc.mp4': [
-    ...[...picture('640x360', 10), ...tone(), '-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=0'],
+    ...[...picture('640x360'), ...tone(), '-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=0'],
     ...aac,
   ],
   'flash.flv': [...picture('640x360'), ...tone(), ...h264, ...aac],
   'old.avi': [...picture('640x480'), ...tone(), '-c:v', 'mpeg4', '-c:a', 'libmp3lame'],
   'opus.mkv': [...picture('640x360'), ...tone(), ...laterTone, ...h264, '-c:a', 'libopus'],
-  'vp9-aac.mkv': [...picture('640x360', 10), ...tone(), ...laterTone, ...vp9, ...aac],
+  'vp9-aac.mkv': [...picture('640x360'), ...tone(), ...laterTone, ...vp9, ...aac],
   'pcm.mov': [...picture('640x360'), ...tone(), ...h264, '-c:a', 'pcm_s16le'],
   'stream.ts': [...picture('1280x720'), ...tone(), ...h264, ...aac],
-  'windows.wmv': [...picture('640x360', 10), ...tone(), '-c:v', 'wmv2', '-c:a', 'wmav2'],
+  'windows.wmv': [...picture('640x360'), ...tone(), '-c:v', 'wmv2', '-c:a', 'wmav2'],
   'wide-pixels.mp4': [...picture('360x360'), ...tone(), '-vf', 'setsar=16/9', ...h264, ...aac],
   'black-beginning.mp4': [
     ...[...picture('640x360'), ...tone(), '-vf', "drawbox=t=fill:color=black:enable='lt(t,4)'", ...h264, ...aac],

@@ -59,6 +59,15 @@ async function writableFiles(pid: number): Promise<string[]> {
   return found
 }
 
+/** Of several that belong together the others may have ended with the first. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
 async function prepared(
   confinement: 'auto' | 'loopback',
   name: 'full-hd.mp4' | 'index-at-end.mp4',
@@ -139,7 +148,7 @@ for (const confinement of ['auto', 'loopback'] as const) {
       const reading = (async () => {
         for await (const chunk of output.bytes) {
           void chunk
-          for (const pid of await toolProcesses()) process.kill(pid, 'SIGKILL')
+          for (const pid of await toolProcesses()) kill(pid)
         }
       })()
       await expect(reading).rejects.toMatchObject({ code: 'E_MEDIA_TOOL', retry: 'later' })
