@@ -286,9 +286,8 @@ async function addNodes(
     const wrappedSecret = secret && (await keyring.wrapAtRest(id, secret))
     const known = present.find((row) => row.id === id)
     if (known) {
-      // One that was missing the last time.
-      await catalog.installation.setNodeCapabilities(id, capabilities)
-      await catalog.installation.setNodeSecret(id, wrappedSecret)
+      // One that was missing the last time, or lies elsewhere by now.
+      await catalog.upkeep.settleNode(id, { settings: shown, capabilities, wrappedSecret })
       if (known.state === 'read-only') await catalog.installation.setNodeState(id, 'active')
       continue
     }

@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import type { ObjectRow } from '../../ports/catalog/layout.ts'
 import type { UpkeepCatalog } from '../../ports/catalog/upkeep.ts'
 import type { Database } from './database.ts'
+import { unknownNode } from './installation.ts'
 import { toJsonOrNull } from './json.ts'
 import { newObject } from './objects.ts'
 import type { Tables } from './schema.ts'
@@ -11,7 +12,7 @@ import { titleWordsColumn } from './title-words.ts'
 const MAX_INSERTED = 500
 
 /** Writes rows of what a rebuild found on the nodes, as if they had been there all the time. */
-export function restoreCatalog(database: Database): Pick<UpkeepCatalog, 'restore' | 'restoreObjects'> {
+export function restoreCatalog(database: Database): Pick<UpkeepCatalog, 'restore' | 'restoreObjects' | 'settleNode'> {
   return {
     async restore({ recording, attempts, generations, objects }) {
       return await database.transaction('restore a recording', async (trx) => {
@@ -65,6 +66,18 @@ export function restoreCatalog(database: Database): Pick<UpkeepCatalog, 'restore
         await insertObjects(trx, objects, database.nowMs())
         return true
       })
+    },
+
+    async settleNode(id, { settings, capabilities, wrappedSecret }) {
+      const change = {
+        settings: JSON.stringify(settings),
+        capabilities: JSON.stringify(capabilities),
+        wrapped_secret: wrappedSecret,
+      }
+      const { numUpdatedRows } = await database.run('note where a node lies', (db) =>
+        db.updateTable('nodes').set(change).where('id', '=', id).executeTakeFirstOrThrow(),
+      )
+      if (numUpdatedRows === 0n) throw unknownNode(id)
     },
 
     async restoreObjects(objects) {

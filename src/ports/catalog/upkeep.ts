@@ -1,6 +1,7 @@
 import type { Id } from '../../domain/ids.ts'
 import type { FindingKind } from '../../domain/health.ts'
 import type { ObjectKey } from '../object-store.ts'
+import type { NodeRow } from './access.ts'
 import type { AttemptRow, GenerationRow, ObjectRow } from './layout.ts'
 import type { RecordingRow } from './recordings.ts'
 
@@ -94,6 +95,8 @@ export interface UpkeepCatalog {
    * @returns false when it was there.
    */
   restore(found: RestoredRecording): Promise<boolean>
+  /** Where a node lies by now, and how it is reached. @throws E_NODE_UNKNOWN */
+  settleNode(id: Id, place: Pick<NodeRow, 'settings' | 'capabilities' | 'wrappedSecret'>): Promise<void>
   /** Rows for objects of an organisation (states, cards) that were found on nodes; those that are there stay. */
   restoreObjects(objects: readonly ObjectRow[]): Promise<void>
 }

@@ -62,7 +62,14 @@ export async function fsck(ports: FsckPorts, signal: AbortSignal, graceMs = FSCK
     }
     page = await ports.catalog.upkeep.survey(page.at(-1).recording.id, SURVEY_PAGE)
   }
-  await checkOrganisations(ports, nodes, bad, note)
+  const silent = new Set(unreachable.map(({ node }) => node))
+  await checkOrganisations(
+    ports,
+    nodes.filter(({ id }) => !silent.has(id)),
+    nodes,
+    bad,
+    note,
+  )
   return {
     checked: { nodes: counts.length, objects: counts.reduce((sum, count) => sum + count, 0), recordings },
     violations,
@@ -239,6 +246,7 @@ function isFormat({ code }: MosaikError): boolean {
 /** States and cards. */
 async function checkOrganisations(
   ports: FsckPorts,
+  looked: readonly StorageNode[],
   nodes: readonly StorageNode[],
   bad: ReadonlySet<string>,
   note: Note,
@@ -258,7 +266,7 @@ async function checkOrganisations(
     }
     const cards = (await ports.catalog.layout.organisationObjects(id, 'card')).filter(isThere)
     const expected = (await ports.catalog.installation.cards(id)).length
-    for (const node of nodes.filter(acceptsReads)) {
+    for (const node of looked.filter(acceptsReads)) {
       const there = cards.filter((card) => card.node === node.id).length
       if (there < expected) {
         note('card-missing', `node ${node.name} has ${there} of ${expected} vault cards of organisation ${id}`, {

@@ -166,6 +166,14 @@ export function upkeepSuite(underTest: () => CatalogUnderTest): void {
       expect(await catalog.upkeep.isFlagged('deletions-frozen')).toBe(false)
     })
 
+    test('a node is settled elsewhere', async () => {
+      const node = await nodeIn(catalog)
+      const place = { settings: { path: '/b' }, capabilities: { a: 1 }, wrappedSecret: null }
+      await catalog.upkeep.settleNode(node.id, place)
+      expect(await catalog.installation.node(node.id)).toEqual({ ...node, ...place })
+      expect(await outcome(catalog.upkeep.settleNode(newId(), place))).toBe('E_NODE_UNKNOWN')
+    })
+
     test('a recording is restored whole, once', async () => {
       const organisation = await organisationIn(catalog)
       const node = await nodeIn(catalog)

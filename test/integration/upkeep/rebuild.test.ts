@@ -158,7 +158,14 @@ describe('a rebuild', () => {
     const data = newFolder()
     const recoveryKey = await recoveryKeyOf(vault)
     await rebuildInto(data, recoveryKey, vault.nodeFolders.slice(2))
-    const again = await rebuildInto(data, recoveryKey, vault.nodeFolders)
+    // They come back at another place.
+    const moved = vault.nodeFolders.map((folder, i) => {
+      if (i >= 2) return folder
+      cpSync(folder, `${folder}-moved`, { recursive: true })
+      rmSync(folder, { recursive: true })
+      return `${folder}-moved`
+    })
+    const again = await rebuildInto(data, recoveryKey, moved)
     expect(again).toMatchObject({ recordings: 0, known: 1, nodesMissing: [], epoch: 2, hasNewKeys: false })
     const rebuilt = await openRebuilt(data)
     try {
