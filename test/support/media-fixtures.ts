@@ -48,7 +48,7 @@ const recipes = {
   ],
   'faststart.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+faststart'],
   'full-hd.mp4': [...picture('1920x1080'), ...tone(), ...h264, ...aac],
-  'sixty.mp4': [...['-f', 'lavfi', '-i', 'testsrc2=size=1920x1080:rate=60:duration=2', '-c:v', 'mpeg4', '-b:v', '20M']],
+  'sixty.mp4': [...['-f', 'lavfi', '-i', 'testsrc2=size=1920x1080:rate=60:duration=1', '-c:v', 'mpeg4', '-b:v', '20M']],
   'fragmented.mp4': [...picture('640x360'), ...tone(), ...h264, ...aac, '-movflags', '+frag_keyframe+empty_moov'],
   'h264.mkv': [...picture('854x480'), ...tone(), ...h264, ...aac],
   'vp9.webm': [...picture('640x360'), ...tone(), ...vp9, '-c:a', 'libopus'],
