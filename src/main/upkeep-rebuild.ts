@@ -161,8 +161,14 @@ export async function rebuildVault(request: RebuildRequest, signal: AbortSignal)
     return {
       ...report,
       ...{ organisation, epoch, hasNewKeys },
-      nodesFound: rows.filter(({ id }) => given.has(id)).map(({ name }) => name),
-      nodesMissing: rows.filter((row) => !given.has(row.id) && acceptsReads(row)).map(({ name }) => name),
+      nodesFound: rows
+        .filter(({ id }) => given.has(id))
+        .map(({ name }) => name)
+        .toSorted(),
+      nodesMissing: rows
+        .filter((row) => !given.has(row.id) && acceptsReads(row))
+        .map(({ name }) => name)
+        .toSorted(),
       state: {
         generation: found.state?.generation ?? 0,
         incomplete: found.incomplete.length,
