@@ -101,6 +101,9 @@ export interface Vault {
   close(): Promise<void>
 }
 
+/** Opened manifests whose ten minutes are over are looked for this often. */
+const FORGET_EVERY_MS = 30_000
+
 /** Opens (on first use: makes) the vault of a data folder, and starts its workers. @throws E_CONFIG, E_SETUP, E_KEYRING_PASSPHRASE */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   const { config, clock, random, log } = options
@@ -178,6 +181,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }
     const plainReader = createVaultReader({ ...common, log: findingLog(common) })
     const reader = metrics ? measuredReader(plainReader, metrics) : plainReader
+    const forgetting = setInterval(() => plainReader.forgetExpired(), FORGET_EVERY_MS)
+    forgetting.unref()
+    closing.push(() => Promise.resolve(clearInterval(forgetting)))
     const hasSpool = does('api', 'store')
     if (hasSpool && !isEmbedded) checkSpool(config, installationId)
     const spool = hasSpool

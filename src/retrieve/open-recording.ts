@@ -31,13 +31,16 @@ interface CachedManifest {
 }
 
 /** The read path: opens manifests, and hands out readers of their assets. */
-export function createVaultReader(ports: VaultReaderPorts): VaultReader {
+export function createVaultReader(ports: VaultReaderPorts): VaultReader & { forgetExpired(): void } {
   const cache = new Map<string, CachedManifest>()
 
   const name = (row: RecordingRow): string => `${row.id}:${row.generation}`
-  const cached = (row: RecordingRow): Manifest | undefined => {
+  const forgetExpired = (): void => {
     const nowMs = ports.clock.monotonicMs()
     for (const [key, entry] of cache) if (entry.expiresAtMs <= nowMs) cache.delete(key)
+  }
+  const cached = (row: RecordingRow): Manifest | undefined => {
+    forgetExpired()
     return cache.get(name(row))?.manifest
   }
   const keep = (row: RecordingRow, manifest: Manifest): void => {
@@ -47,6 +50,9 @@ export function createVaultReader(ports: VaultReaderPorts): VaultReader {
   }
 
   return {
+    /** Drops manifests whose time is over; an idle vault calls it now and then. */
+    forgetExpired,
+
     async open(organisation, recording, purpose, signal): Promise<OpenedRecording> {
       let row = await recordingRow(organisation, recording)
       let manifest = cached(row)
