@@ -66,8 +66,10 @@ export interface Repaired {
 }
 
 const QUEUE_BATCH = 50
-/** Times that shares are offered to other nodes within one repair. */
-const ROUNDS = 4
+/** Rounds of one repair in which no node took a share. */
+const FRUITLESS_ROUNDS = 4
+/** Rounds of one repair: each may find one more bad source among at most 32. */
+const MOST_ROUNDS = 40
 const WRITE_TIMEOUT_MS = 120_000
 const RUN_SEGMENTS = 16
 const FIRST_WAIT_MS = 60_000
@@ -151,7 +153,7 @@ async function repairGroup(
   if (name.startsWith('card/')) return await repairCard(ports, queued, signal)
   const refused = new Set<string>()
   let shares = 0
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0, fruitless = 0; round < MOST_ROUNDS && fruitless < FRUITLESS_ROUNDS; round++) {
     const group = await find(ports, queued[0]?.recording ?? null, name)
     if (!group) {
       // Superseded, or never stored: what was found does not matter any more.
@@ -170,6 +172,7 @@ async function repairGroup(
     }
     for (const index of made) await catalog.upkeep.resolve(name, clock.nowMs(), index)
     shares += made.length
+    if (made.length === 0) fruitless++
   }
   return { shares, isWhole: false }
 }

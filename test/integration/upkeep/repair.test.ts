@@ -148,13 +148,13 @@ describe('repair', () => {
     await expectWell()
   })
 
-  it('finds on its way that a source is bad too, and mends that as well', async () => {
-    await begin({ scheme: { k: 2, n: 5, t: 1 } })
+  it.each([5, 8])('finds on its way that sources of %i are bad too, and mends them as well', async (n) => {
+    await begin({ scheme: { k: 2, n, t: 1 }, nodesCount: n })
     const rows = await stage.fragmentsOf(recording)
     stage.storeOf(rows[0]!.node).objects.delete(rows[0]!.key)
     await look()
     // After the scrub, in different segments: no two are good throughout.
-    for (const [i, row] of rows.slice(1).entries()) stage.storeOf(row.node).corrupt(row.key, 300 + i * 1_100_000)
+    for (const [i, row] of rows.slice(1).entries()) stage.storeOf(row.node).corrupt(row.key, 300 + i * 700_000)
     expect(await mend()).toMatchObject({ waiting: 0 })
     await look()
     await mend()
