@@ -7,7 +7,7 @@ import { repair, type Repaired, type RepairPorts } from '../../../src/upkeep/bli
 import { scrub, survey } from '../../../src/upkeep/blind/scrub.ts'
 import { failAll } from '../../support/memory-store.ts'
 import type { TestVaultOptions } from '../../support/test-vault.ts'
-import { makeStage, never, sha256, type Stage } from '../../unit/upkeep/upkeep-stage.ts'
+import { makeStage, never, sha256, type Stage } from '../../support/upkeep-stage.ts'
 
 const HOUR_MS = 3_600_000
 const content = randomBytes(18 * 262_112 + 777)

@@ -6,7 +6,7 @@ import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import type { FindingRow } from '../../../src/ports/catalog/upkeep.ts'
 import { audit, scrub, survey, type Scrubbed } from '../../../src/upkeep/blind/scrub.ts'
 import { failAll } from '../../support/memory-store.ts'
-import { exchange, makeStage, never, type Stage } from '../../unit/upkeep/upkeep-stage.ts'
+import { exchange, makeStage, never, type Stage } from '../../support/upkeep-stage.ts'
 
 const SEGMENTS = 3
 let stage: Stage

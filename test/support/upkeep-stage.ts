@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describeFile } from '../../../src/adapters/file-source.ts'
-import { createCodecTools } from '../../../src/adapters/segment-engine/codec-tools.ts'
-import type { Id } from '../../../src/domain/ids.ts'
-import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
-import type { Clock } from '../../../src/ports/system.ts'
-import { nodeClock } from '../../../src/adapters/node-system.ts'
-import { MemoryStore } from '../../support/memory-store.ts'
-import { makeTestVault, type TestVaultOptions } from '../../support/test-vault.ts'
+import { describeFile } from '../../src/adapters/file-source.ts'
+import { createCodecTools } from '../../src/adapters/segment-engine/codec-tools.ts'
+import type { Id } from '../../src/domain/ids.ts'
+import type { ObjectRow } from '../../src/ports/catalog/layout.ts'
+import type { Clock } from '../../src/ports/system.ts'
+import { nodeClock } from '../../src/adapters/node-system.ts'
+import { MemoryStore } from './memory-store.ts'
+import { makeTestVault, type TestVaultOptions } from './test-vault.ts'
 
 export const never = new AbortController().signal
 

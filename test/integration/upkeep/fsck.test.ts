@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { commitState } from '../../../src/pipeline/commit-state.ts'
 import { fsck, type FsckReport } from '../../../src/upkeep/blind/fsck.ts'
 import { failAll } from '../../support/memory-store.ts'
-import { exchange, makeStage, never, type Stage } from './upkeep-stage.ts'
+import { exchange, makeStage, never, type Stage } from '../../support/upkeep-stage.ts'
 
 const HOURS_MS = 3_600_000
 

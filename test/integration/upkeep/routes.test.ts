@@ -4,8 +4,8 @@ import { createApi } from '../../../src/http/api/api.ts'
 import { createDoctor } from '../../../src/main/upkeep-doctor.ts'
 import { repair } from '../../../src/upkeep/blind/repair.ts'
 import { survey } from '../../../src/upkeep/blind/scrub.ts'
-import { newId, serve } from '../http-api/api-stage.ts'
-import { makeStage, never, sha256, type Stage } from './upkeep-stage.ts'
+import { newId, serve } from '../../unit/http-api/api-stage.ts'
+import { makeStage, never, sha256, type Stage } from '../../support/upkeep-stage.ts'
 
 let stage: Stage
 let server: { url: string; close(): Promise<void> }

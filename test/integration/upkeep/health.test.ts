@@ -8,7 +8,7 @@ import { SCRUB_PERIOD_MS, scrubBytesPerSecond } from '../../../src/main/upkeep-h
 import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
 import { findingLog } from '../../../src/upkeep/blind/read-findings.ts'
 import { failAll } from '../../support/memory-store.ts'
-import { makeStage, never } from './upkeep-stage.ts'
+import { makeStage, never } from '../../support/upkeep-stage.ts'
 
 const scheme = { k: 3, n: 5, t: 1 }
 const node = (id: string, operator = id, country = 'DE'): StorageNode => ({
