@@ -1,8 +1,8 @@
-import { encodeAssetHeader } from '../../../../src/format/asset-header.ts'
+import { decodeAssetHeader, encodeAssetHeader } from '../../../../src/format/asset-header.ts'
 import { objectName } from '../../../../src/format/object-names.ts'
 import { encodeNodeMarker } from '../../../../src/format/node-marker.ts'
 import type { Scheme } from '../../../../src/domain/dispersal.ts'
-import { base64, hex, type VectorContext } from '../vector.ts'
+import { base64, hex, type Folder, type VectorContext } from '../vector.ts'
 import { cut, Family, flip, join, patch, type Draft } from './edit.ts'
 import { primitives, SmallVault, type SplitAsset } from './small-vault.ts'
 
@@ -15,6 +15,7 @@ const schemes: readonly Numbers[] = [
   [3, 5, 2],
 ]
 const schemeOf = ([k, n, t]: Numbers): Scheme => ({ k, n, t })
+const EXTENT_BYTES = 8192 * 262_144
 /** Two whole FLOE segments and a little: three segments. */
 const THREE_SEGMENTS_BYTES = 2 * 262_112 + 777
 
@@ -84,6 +85,11 @@ function fragments(): Family {
     .fault('E_BLOCK_TAG', 'sharing-changed', flip(valid, 28), known)
     .fault('E_BLOCK_TAG', 'index-changed', patch(valid, 48, 3), known)
     .fault('E_BLOCK_TAG', 'n-changed', patch(valid, 50, 6), known)
+    .fault('E_BLOCK_TAG', 'extent-changed', patch(valid, 47, 1), {
+      ...known,
+      sealedBytes: EXTENT_BYTES + split.sealed.sealedBytes,
+    })
+    .fault('E_BLOCK_TAG', 'k-and-t-changed', patch(valid, 49, 4, 5, 2), known)
     .fault(
       'E_BLOCK_TAG',
       'block-of-other-index',
@@ -113,6 +119,7 @@ function contents(): Family {
   const other = vault.splitAsset(recording, vault.random.bytes(1001), scheme)
   const known = contextOf(split)
   const { organisation } = vault
+  const again = splitAgain(split, scheme)
   const otherHeader = encodeAssetHeader({ organisation, recording, asset: split.asset.id, attempt: vault.id() })
   const floeFault = (offset: number) => ({ ...known, floeHeader: hex(flip(split.sealed.floeHeader, offset)) })
   return family
@@ -122,12 +129,36 @@ function contents(): Family {
     .fault('E_SHARES_TOO_FEW', 'two-of-three', pick(split, 1, 3), known)
     .fault('E_SHARES_MIXED', 'index-twice', pick(split, 1, 3, 3), known)
     .fault('E_SHARES_MIXED', 'two-attempts', [...pick(split, 0, 1), ...pick(other, 2)], known)
+    .fault('E_SHARES_MIXED', 'two-sharings', [...pick(split, 0, 1), base64(again[2]!)], known)
+    .fault('E_SHARES_MIXED', 'two-extents', [...pick(split, 0, 1), base64(patched(split, 2, 47, 1))], known)
+    .fault('E_SHARES_MIXED', 'two-thresholds', [...pick(split, 0, 1), base64(patched(split, 2, 51, 2))], known)
+    .fault('E_SHARES_MIXED', 'two-ks', [...pick(split, 0, 1), base64(patched(split, 2, 49, 4))], known)
+    .fault('E_SEGMENT_TAG', 'index-of-another', [...pick(split, 0, 1), base64(renamed(split, 2, 3))], known)
     .fault('E_HEADER_TAG', 'other-dek', pick(split, 0, 1, 2), { ...known, dek: hex(vault.random.bytes(32)) })
     .fault('E_HEADER_TAG', 'other-asset-header', pick(split, 0, 1, 2), { ...known, header: hex(otherHeader) })
     .fault('E_HEADER_TAG', 'floe-iv', pick(split, 0, 1, 2), floeFault(20))
     .fault('E_HEADER_TAG', 'floe-header-tag', pick(split, 0, 1, 2), floeFault(73))
     .fault('E_FORMAT_FIELD', 'floe-parameters', pick(split, 0, 1, 2), floeFault(5))
     .fault('E_SEGMENT_TAG', 'forged-block', [...pick(split, 0, 1), base64(forge(split, 2))], known)
+}
+
+/** The same ciphertext under another sharing id and other random rows. */
+function splitAgain({ sealed, content }: SplitAsset, scheme: Scheme): Uint8Array<ArrayBuffer>[] {
+  const { attempt } = decodeAssetHeader(sealed.header)
+  const aad = primitives.sha256(sealed.header)
+  const vault = new SmallVault('content/again')
+  return vault.fragments(sealed, aad, content, scheme, attempt, vault.id(), vault.random.entropy(32))
+}
+
+/** A share whose header says something else, tagged anew by someone who holds the verify key. */
+function patched(split: SplitAsset, index: number, at: number, value: number): Uint8Array<ArrayBuffer> {
+  const fragment = split.fragments[index]!
+  return retag(split, patch(fragment.subarray(0, 256), at, value), fragment.subarray(256, -16))
+}
+
+/** The block of one index under the name of another, tagged anew by someone who holds the verify key. */
+function renamed(split: SplitAsset, index: number, name: number): Uint8Array<ArrayBuffer> {
+  return patched(split, index, 48, name)
 }
 
 /** Block and tag of a share changed by someone who holds the verify key: the tag passes, FLOE must not. */
@@ -195,5 +226,38 @@ async function vaults(): Promise<Family> {
     }))
     family.ok(numbers.join('-'), folders, { recoverySeed: hex(vault.recoverySeed), scheme: numbers })
   }
-  return family
+  return family.ok('three-epochs', ...(await threeEpochs()))
+}
+
+/**
+ * A vault whose keys were rotated twice: a manifest that still is of epoch 1, one that was sealed under epoch 2, and one that was wrapped anew
+ * under epoch 3. Only the first card is signed by the root.
+ */
+async function threeEpochs(): Promise<[Folder[], VectorContext]> {
+  const numbers: Numbers = [2, 3, 1]
+  const [k, n] = numbers
+  const first = new SmallVault('vault/three-epochs')
+  const second = new SmallVault('vault/three-epochs/2', first)
+  const third = new SmallVault('vault/three-epochs/3', second)
+  const cards = [await first.firstCard()]
+  cards.push(await second.nextCard(first, cards[0]!))
+  cards.push(await third.nextCard(second, cards[1]!))
+  const folders: Record<string, string>[] = Array.from({ length: n }, () => ({
+    'mosaik-node': base64(encodeNodeMarker({ installation: first.installation, node: first.id() })),
+  }))
+  for (const card of cards) folders[n - 1]![objectName('card', primitives.sha256(card))] = base64(card)
+  for (const vault of [first, second, third]) {
+    const recording = vault.id()
+    const original = vault.splitAsset(recording, vault.random.bytes(300), schemeOf(numbers))
+    const isRewrapped = vault === third
+    const before = first.sealManifest(first.manifest(recording, [original.asset]), 1)
+    const change = isRewrapped ? { generation: 2, previous: primitives.sha256(before) } : {}
+    const sealed = vault.sealManifest(vault.manifest(recording, [original.asset], change), 1)
+    const shares = await vault.split(sealed, k, n)
+    folders.forEach((folder, i) => {
+      folder[objectName('manifest-share', vault.random.bytes(16))] = base64(shares[i]!)
+      folder[objectName('fragment', vault.random.bytes(16))] = base64(original.fragments[i]!)
+    })
+  }
+  return [folders, { recoverySeed: hex(first.recoverySeed), scheme: numbers }]
 }

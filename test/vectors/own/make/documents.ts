@@ -1,5 +1,6 @@
 import { FloeKey, createFloeHeader } from '../../../../src/crypto/floe.ts'
 import { hpkeSeal } from '../../../../src/crypto/hpke.ts'
+import { signerId } from '../../../../src/crypto/keys.ts'
 import { kemOfSuite } from '../../../../src/crypto/kem.ts'
 import { signPair } from '../../../../src/crypto/signature.ts'
 import {
@@ -58,10 +59,11 @@ function sealedDocuments(): Family {
     tombstones: [],
     revokedLinks: [],
   })
+  const suite2 = vault.sealManifest(manifest, 2)
   const family = new Family('sealed-document')
     .ok('valid-by-recovery-key', valid, recovery)
     .ok('valid-by-vault-key', valid, online)
-    .ok('valid-suite-2', vault.sealManifest(manifest, 2), recovery)
+    .ok('valid-suite-2', suite2, recovery)
     .ok('valid-suite-2-by-vault-key', vault.sealManifest(manifest, 2), { kemSeed: hex(vault.kemSeed(2)) })
     .ok('valid-state', vault.seal('state', 1, '', 1, state), recovery)
     .ok('valid-second-entry-corrupt-by-first', flip(valid, at.secondCt), online)
@@ -86,6 +88,11 @@ function sealedDocuments(): Family {
     .fault('E_HPKE_OPEN', 'generation-changed', flip(valid, 51 - 1), recovery)
     .fault('E_HPKE_OPEN', 'organisation-changed', flip(valid, 12), recovery)
     .fault('E_HPKE_OPEN', 'first-key-id-changed', flip(valid, 53), recovery)
+    .fault('E_HPKE_OPEN', 'recipient-added', addRecipient(valid), recovery)
+    .fault('E_HPKE_OPEN', 'recipient-removed', removeRecipient(vault, manifest), recovery)
+    .fault('E_FORMAT_LENGTH', 'suite-2-said', patch(valid, 11, 2), recovery)
+    .fault('E_FORMAT_FIELD', 'suite-1-said', patch(suite2, 11, 1), recovery)
+    .fault('E_HPKE_OPEN', 'kind-changed', patch(patch(valid, 10, 2), 28, ...new Array<number>(16).fill(0)), recovery)
     .fault('E_HEADER_TAG', 'floe-iv', flip(valid, at.floe + 10), recovery)
     .fault('E_HEADER_TAG', 'floe-header-tag', flip(valid, at.floe + 73), recovery)
     .fault('E_HEADER_TAG', 'wraps-another-key', wrapAnotherKey(vault, valid), recovery)
@@ -109,6 +116,23 @@ function swapEntries(sealed: Uint8Array): Uint8Array<ArrayBuffer> {
   const first = sealed.subarray(at.firstEnc, at.secondEnc)
   const second = sealed.subarray(at.secondEnc, at.floe)
   return join(sealed.subarray(0, HEADER_BYTES), second, first, sealed.subarray(at.floe))
+}
+
+/** A third recipient put behind the two, with a wrapped key of its own: what a node that knows a public key can make. */
+function addRecipient(sealed: Uint8Array): Uint8Array<ArrayBuffer> {
+  const vault = new SmallVault('sealed-document/added recipient')
+  const header = join(patch(sealed.subarray(0, HEADER_BYTES), 52, 3), vault.random.bytes(16))
+  const entries = sealed.subarray(HEADER_BYTES, at.floe)
+  return join(header, entries, vault.random.bytes(ENTRY_BYTES), sealed.subarray(at.floe))
+}
+
+/** The first of three recipients taken out, and everything moved up. */
+function removeRecipient(vault: SmallVault, manifest: Manifest): Uint8Array<ArrayBuffer> {
+  const other = new SmallVault('sealed-document/third recipient', vault)
+  const recipients = [other.keys.kem[0]!, vault.keys.kem[0]!, vault.keys.recovery[0]!]
+  const sealed = other.sealTo(recipients, 'manifest', 1, manifest.recording, 1, encodeManifest(manifest))
+  const header = patch(join(sealed.subarray(0, 53), sealed.subarray(53 + 16, 53 + 48)), 52, 2)
+  return join(header, sealed.subarray(53 + 48 + ENTRY_BYTES))
 }
 
 /** Document header and entries that open to `key`. */
@@ -189,6 +213,11 @@ async function shares(): Promise<Family> {
     .fault('E_SIGNATURE', 'sharing-changed', flip(valid, 52), trust)
     .fault('E_SIGNATURE', 'index-changed', patch(valid, 68, 3), trust)
     .fault('E_SIGNATURE', 'share-changed', flip(valid, 100), trust)
+    .fault('E_SIGNATURE', 'suite-downgraded', patch(suite2, 11, 1), trust)
+    .fault('E_SIGNATURE', 'generation-changed', flip(valid, 51 - 1), trust)
+    .fault('E_SIGNATURE', 'k-changed', patch(valid, 69, 4), trust)
+    .fault('E_SIGNATURE', 'n-changed', patch(valid, 70, 6), trust)
+    .fault('E_SIGNATURE', 'length-changed', flip(valid, 79), trust)
     .fault('E_SIGNATURE', 'ed25519', flip(valid, -3373), trust)
     .fault('E_SIGNATURE', 'ed25519-only', join(signed, valid.subarray(-3373, -3309), new Uint8Array(3309)), trust)
     .fault('E_SIGNATURE', 'mldsa65', flip(valid, -1), trust)
@@ -207,6 +236,15 @@ async function combinations(): Promise<Family> {
     signers: [{ organisation: vault.organisation, seed: hex(vault.signingSeed) }],
   }
   const pick = (...objects: Uint8Array[]) => objects.map(base64)
+  // the same manifest, wrapped anew after a rotation; and a lost share that was repaired after it: the same share, another signer
+  const next = new SmallVault('document-shares/next epoch', vault)
+  const rewrapped = { ...manifest, generation: 2, previous: primitives.sha256(sealed) }
+  const ofNextEpoch = await next.split(next.sealManifest(rewrapped, 1), 3, 5)
+  const repaired = resign(next, all[2]!, { signer: signerId(primitives, next.keys.signing) })
+  const ofTwoEpochs: VectorContext = {
+    ...context,
+    signers: [...context.signers!, { organisation: vault.organisation, seed: hex(next.signingSeed) }],
+  }
   const of = (...indices: number[]) => pick(...indices.map((i) => all[i]!))
   const changed = (change: Partial<DocumentShare>) => pick(all[0]!, all[1]!, resign(vault, all[2]!, change))
   /** Bytes of one share changed at the place of the document where `offset` is, and signed again. */
@@ -229,6 +267,8 @@ async function combinations(): Promise<Family> {
     .fault('E_SHARES_MIXED', 'index-twice', of(0, 1, 1), context)
     .fault('E_SHARES_MIXED', 'index-twice-and-too-few', of(1, 1), context)
     .fault('E_SHARES_MIXED', 'two-sharings', pick(all[0]!, all[1]!, again[2]!), context)
+    .fault('E_SHARES_MIXED', 'two-epochs', pick(all[0]!, all[1]!, ofNextEpoch[2]!), ofTwoEpochs)
+    .ok('valid-share-signed-by-next-epoch', pick(all[0]!, all[1]!, repaired), ofTwoEpochs)
     .fault('E_SHARES_MIXED', 'other-kind', changed({ kind: 'state', subject: '0'.repeat(32) }), context)
     .fault('E_SHARES_MIXED', 'other-suite', changed({ suite: 2 }), context)
     .fault('E_SHARES_MIXED', 'other-subject', changed({ subject: vault.id() }), context)

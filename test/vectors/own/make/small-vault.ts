@@ -14,9 +14,9 @@ import { encodeFragmentHeader } from '../../../../src/format/fragment-header.ts'
 import { concatenate } from '../../../../src/format/header-bytes.ts'
 import { encodeManifest } from '../../../../src/format/manifest.ts'
 import { NO_SUBJECT, type DocumentKind } from '../../../../src/format/sealed-document.ts'
-import { issueFirstCard } from '../../../../src/ledger/vault-card.ts'
+import { issueFirstCard, issueNextCard } from '../../../../src/ledger/vault-card.ts'
 import { sealDocument, splitSealedDocument } from '../../../../src/pipeline/seal-document.ts'
-import type { OrganisationPublicKeys, Suite } from '../../../../src/ports/keyring.ts'
+import type { KemPublicKey, OrganisationPublicKeys, Suite } from '../../../../src/ports/keyring.ts'
 import type { Random } from '../../../../src/ports/system.ts'
 import { seededRandom } from './seeded-random.ts'
 
@@ -43,11 +43,12 @@ export class SmallVault {
   readonly root: SigningKeys
   readonly keys: OrganisationPublicKeys
 
-  constructor(label: string) {
+  /** @param before the same organisation in the epoch before. */
+  constructor(label: string, before?: SmallVault) {
     this.random = seededRandom(label)
-    this.installation = this.id()
-    this.organisation = this.id()
-    this.recoverySeed = this.random.bytes(32)
+    this.installation = before?.installation ?? this.id()
+    this.organisation = before?.organisation ?? this.id()
+    this.recoverySeed = before?.recoverySeed ?? this.random.bytes(32)
     this.vaultSeed = this.random.bytes(32)
     this.signingSeed = this.random.bytes(32)
     this.signing = signingKeys(this.signingSeed)
@@ -56,7 +57,7 @@ export class SmallVault {
       ([1, 2] as const).map((suite) => ({ suite, publicKey: kemKeyPair(suite, seedOf(suite)).publicKey }))
     this.keys = {
       organisation: this.organisation,
-      epoch: 1,
+      epoch: (before?.keys.epoch ?? 0) + 1,
       kem: pairs((suite) => this.kemSeed(suite)),
       recovery: pairs((suite) => recoveryKemSeed(primitives, this.recoverySeed, suite)),
       signing: this.signing.publicKeys,
@@ -85,9 +86,32 @@ export class SmallVault {
     })
   }
 
+  /** Signed by the signing pair of the epoch before. */
+  nextCard(before: SmallVault, card: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    return issueNextCard(primitives, {
+      installation: this.installation,
+      keys: this.keys,
+      issuedAtMs: 1_800_000_000_000 + this.keys.epoch,
+      previous: card,
+      signer: before.keys.signing,
+      sign: (message) => before.sign('mosaik/v1/card', message),
+    })
+  }
+
   seal(kind: DocumentKind, suite: Suite, subject: Id, generation: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
-    const { organisation, random } = this
     const recipients = [...this.keys.kem, ...this.keys.recovery].filter((key) => key.suite === suite)
+    return this.sealTo(recipients, kind, suite, subject, generation, body)
+  }
+
+  sealTo(
+    recipients: readonly KemPublicKey[],
+    kind: DocumentKind,
+    suite: Suite,
+    subject: Id,
+    generation: number,
+    body: Uint8Array,
+  ): Uint8Array<ArrayBuffer> {
+    const { organisation, random } = this
     return sealDocument({
       kind,
       suite,
