@@ -11,12 +11,19 @@ import { doctor } from './commands/doctor.ts'
 import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
 import { addNode, listNodes, probeNode } from './commands/nodes.ts'
+import { passphraseCommand } from './commands/passphrase.ts'
 import { parseScheme, setPolicy } from './commands/policy.ts'
 import { rebuildCommand, type RebuildOptions } from './commands/rebuild.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
 import { parseSharing, recoveryKey } from './commands/recovery-key.ts'
 import { start } from './commands/start.ts'
-import { linkPasscodeFromEnvironment, readConfig, secretKeyFromEnvironment, type Config } from './config.ts'
+import {
+  linkPasscodeFromEnvironment,
+  newPassphraseFileFromEnvironment,
+  readConfig,
+  secretKeyFromEnvironment,
+  type Config,
+} from './config.ts'
 import { combineRecoveryShares } from './recovery-shares.ts'
 import { Screen, errorWords } from './screen.ts'
 import { makeToken, setUp } from './setup.ts'
@@ -259,6 +266,14 @@ program
   .action(async (options: RebuildOptions) => {
     const { config, screen } = surroundings()
     await rebuildCommand(config, screen, options)
+  })
+
+program
+  .command('passphrase')
+  .description("change the keyring's passphrase, while the vault does not run (MOSAIK_NEW_PASSPHRASE_FILE, else asked for)")
+  .action(async () => {
+    const { config, screen } = surroundings()
+    await passphraseCommand(config, screen, newPassphraseFileFromEnvironment())
   })
 
 program

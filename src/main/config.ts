@@ -79,6 +79,7 @@ const environmentNames: Readonly<Record<string, string>> = {
 /** Names of the environment that are read elsewhere, most of them secrets. */
 const notSettings: ReadonlySet<string> = new Set([
   'MOSAIK_PASSPHRASE',
+  'MOSAIK_NEW_PASSPHRASE_FILE',
   'MOSAIK_CONFIG',
   'MOSAIK_URL',
   'MOSAIK_TOKEN',
@@ -134,6 +135,12 @@ export function remoteVault(environment = process.env): { readonly url: string; 
 /** What a child process that we start gets to see of the environment. */
 export function childEnvironment(environment = process.env): NodeJS.ProcessEnv {
   return { PATH: environment['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' }
+}
+
+/** File with the passphrase that the keyring is to have. */
+export function newPassphraseFileFromEnvironment(environment = process.env): string | undefined {
+  const path = environment['MOSAIK_NEW_PASSPHRASE_FILE']
+  return path === '' ? undefined : path
 }
 
 /** Passcode of a link that is being made. */

@@ -54,6 +54,26 @@ export async function findPassphrase(
   return { text, demoFile: undefined }
 }
 
+/**
+ * The passphrase that the keyring is to have: from the file, else asked for twice on the terminal.
+ *
+ * @throws E_KEYRING_PASSPHRASE when the two differ, or there is no file and no terminal
+ */
+export async function findNewPassphrase(file: string | undefined): Promise<string> {
+  if (file !== undefined) return readSecretFile(file)
+  const text = await askHidden('New passphrase of the keyring: ')
+  if (text === undefined) {
+    throw new MosaikError(
+      'E_KEYRING_PASSPHRASE',
+      'the new passphrase is asked for on a terminal, and there is none: put it into a file, and its path into MOSAIK_NEW_PASSPHRASE_FILE',
+    )
+  }
+  if ((await askHidden('Once more: ')) !== text) {
+    throw new MosaikError('E_KEYRING_PASSPHRASE', 'the two passphrases differ; nothing was changed')
+  }
+  return text
+}
+
 function readSecretFile(path: string): string {
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '')

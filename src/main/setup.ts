@@ -1,10 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import {
-  createFileKeyring,
-  hasFileKeyring,
-  openFileKeyring,
-  type FileKeyring,
-} from '../adapters/file-keyring/file-keyring.ts'
+import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
+import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'

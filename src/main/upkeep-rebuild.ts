@@ -1,11 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import {
-  createFileKeyring,
-  hasFileKeyring,
-  openFileKeyring,
-  type FileKeyring,
-} from '../adapters/file-keyring/file-keyring.ts'
+import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
+import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'

@@ -3,12 +3,8 @@ import { join } from 'node:path'
 import { createArgon2Passcodes } from '../adapters/argon2-passcode.ts'
 import { createBullQueue } from '../adapters/bullmq/queue.ts'
 import { createFfmpegTool } from '../adapters/ffmpeg/tool.ts'
-import {
-  createFileKeyring,
-  hasFileKeyring,
-  openFileKeyring,
-  type FileKeyring,
-} from '../adapters/file-keyring/file-keyring.ts'
+import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
+import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import { fileSource, releaseFile } from '../adapters/file-source.ts'
@@ -51,6 +47,7 @@ import { createNodeOperations } from './nodes.ts'
 import { spreadCards, type OrganisationPorts } from './organisations.ts'
 import { announcer, queueTable, startWorkers } from './queues.ts'
 import { readiness } from './readiness.ts'
+import { shareSigner } from './share-signer.ts'
 import { checkSpool } from './spool-folder.ts'
 import { createDoctor } from './upkeep-doctor.ts'
 import { startHealthUpkeep } from './upkeep-health.ts'
@@ -227,7 +224,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       const health = startHealthUpkeep({
         ...common,
         tools: createCodecTools(),
-        sign: (organisation, message) => keyring.sign(organisation, 'mosaik/v1/share', message),
+        signer: shareSigner(keyring),
       })
       closing.push(() => health.close())
     }
@@ -438,11 +435,11 @@ function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): SourceAcces
 
 function receiptIssuer(keyring: Keyring, installation: Id): (facts: ReceiptFacts) => Promise<Uint8Array> {
   return async ({ scheme, ...facts }) => {
-    const { signing } = await keyring.publicKeys(facts.organisation)
+    const { signing, epoch } = await keyring.publicKeys(facts.organisation)
     return await issueReceipt({
       facts: { ...facts, ...scheme, installation },
       signing,
-      sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+      sign: (message) => keyring.sign(facts.organisation, epoch, 'mosaik/v1/receipt', message),
       primitives: nodePrimitives,
     })
   }

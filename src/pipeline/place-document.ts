@@ -44,6 +44,8 @@ export interface DocumentToPlace {
 export interface PlacedDocument {
   readonly sharing: Id
   readonly sealedSha256: Uint8Array
+  /** Of the vault key that it is sealed to. */
+  readonly epoch: number
   readonly sharesVerified: number
   /** For a document that does not count after all: its shares become the collector's. */
   readonly discard: () => Promise<void>
@@ -90,7 +92,7 @@ export async function placeDocument(
     n: scheme.n,
     sharing,
     signing: keys.signing,
-    sign: (message: Uint8Array) => ports.keyring.sign(organisation, 'mosaik/v1/share', message),
+    sign: (message: Uint8Array) => ports.keyring.sign(organisation, keys.epoch, 'mosaik/v1/share', message),
     random: ports.random,
     primitives: ports.primitives,
   })
@@ -144,7 +146,7 @@ export async function placeDocument(
       { organisation, recording, generation, needed, reasons },
     )
   }
-  return { sharing, sealedSha256, sharesVerified, discard }
+  return { sharing, sealedSha256, epoch: keys.epoch, sharesVerified, discard }
 }
 
 /** "stored", or the reason in words; one node's trouble is not the write's. */

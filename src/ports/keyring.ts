@@ -32,7 +32,7 @@ export interface OrganisationPublicKeys {
 export type SigningContext = 'mosaik/v1/share' | 'mosaik/v1/receipt' | 'mosaik/v1/card'
 
 /** Why a document key is needed: written to the log before the key is used. */
-export type UnwrapPurpose = 'play' | 'download' | 'transcode' | 'commit' | 'rebuild'
+export type UnwrapPurpose = 'play' | 'download' | 'transcode' | 'commit' | 'rebuild' | 'rewrap'
 
 export interface WrappedKey {
   readonly suite: Suite
@@ -44,10 +44,38 @@ export interface WrappedKey {
 
 /** Public half: what intake and seal may hold. They sign and encapsulate, and cannot open. */
 export interface PublicKeyring {
-  /** @throws E_KEYRING_KEY_UNKNOWN */
+  /** Those of the epoch in force. @throws E_KEYRING_KEY_UNKNOWN */
   publicKeys(organisation: Id): Promise<OrganisationPublicKeys>
-  /** Signature pair (3373 bytes) by the organisation's signing key of the epoch over context ‖ 00 ‖ message. */
-  sign(organisation: Id, context: SigningContext, message: Uint8Array): Promise<Uint8Array>
+  /**
+   * Signature pair (3373 bytes) by the organisation's signing key of `epoch` over context ‖ 00 ‖ message. The epoch is that of the public
+   * keys which the caller names in what it signs: another one may come into force in between.
+   * @throws E_KEYRING_KEY_UNKNOWN when the epoch is over and its keys are destroyed
+   */
+  sign(organisation: Id, epoch: number, context: SigningContext, message: Uint8Array): Promise<Uint8Array>
+}
+
+/** Epochs whose secrets a keyring has. */
+export interface HeldEpochs {
+  /** In order; the last one is in force. */
+  readonly epochs: readonly number[]
+  /** The recovery seed that a rebuild left, which opens what was sealed to lost keys. */
+  readonly hasRebuildSeed: boolean
+  /** Prepared, and not in force yet. */
+  readonly next: number | undefined
+}
+
+/** Turning over of an organisation's vault and signing keys (docs/FORMAT.md §8). Each call may be repeated. */
+export interface EpochKeys {
+  heldEpochs(organisation: Id): Promise<HeldEpochs>
+  /** Makes the keys of the next epoch, or finds those that were made, and gives their public halves. Nothing is sealed or signed with them yet. */
+  prepareEpoch(organisation: Id): Promise<OrganisationPublicKeys>
+  /**
+   * From now on everything is sealed to and signed with the prepared keys; those before still open and sign. Only when its card lies on
+   * every node. @throws E_KEYRING_KEY_UNKNOWN
+   */
+  beginEpoch(organisation: Id, epoch: number): Promise<void>
+  /** Destroys the seeds of all epochs before the one in force, and what a rebuild left. What still is sealed to them, only the recovery key opens. */
+  destroyOldKeys(organisation: Id): Promise<void>
 }
 
 /** Keys of the sealed spool (docs/FORMAT.md §10): replaced at least daily and when the spool is empty. */
@@ -60,7 +88,7 @@ export interface SpoolKeys {
 }
 
 /** Secret half: opens documents. Each call is logged first and counted against a rate cap. */
-export interface Keyring extends PublicKeyring, AtRestVault, SpoolKeys {
+export interface Keyring extends PublicKeyring, EpochKeys, AtRestVault, SpoolKeys {
   /**
    * Opens a wrapped document key with the vault key named by `keyId` (16 bytes).
    * @throws E_KEYRING_KEY_UNKNOWN, E_HPKE_OPEN, E_KEYRING_RATE

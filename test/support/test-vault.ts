@@ -151,11 +151,11 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
       },
     },
     issueReceipt: async ({ scheme, ...facts }) => {
-      const { signing } = await keyring.publicKeys(facts.organisation)
+      const { signing, epoch } = await keyring.publicKeys(facts.organisation)
       return await issueReceipt({
         facts: { ...facts, ...scheme, installation: installationId },
         signing,
-        sign: (message) => keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+        sign: (message) => keyring.sign(facts.organisation, epoch, 'mosaik/v1/receipt', message),
         primitives,
       })
     },

@@ -20,7 +20,7 @@ export class SealedStore<T> {
   readonly #ports: SealedStorePorts
   readonly #path: string
   readonly #lockPath: string
-  readonly #key: Uint8Array
+  #key: Uint8Array
   readonly #parse: (value: unknown) => T
   readonly #toJson: (value: T) => unknown
   #stamp = ''
@@ -76,22 +76,36 @@ export class SealedStore<T> {
     return withFileLock(this.#lockPath, this.#ports.clock, () => {
       const before = this.read()
       const after = change(before)
-      if (after !== before) this.#write(after, this.#envelope!.kdf, this.#envelope!.revision + 1)
+      if (after !== before) this.#write(after, this.#envelope!, this.#envelope!.revision + 1)
       return after
+    })
+  }
+
+  /**
+   * Changes the value, and seals it under another key from now on, in one replacement of the file.
+   *
+   * @param kdf what makes the new key; null when it is kept elsewhere.
+   */
+  async reseal(key: Uint8Array, kdf: Envelope['kdf'], change: (value: T) => T): Promise<void> {
+    await withFileLock(this.#lockPath, this.#ports.clock, () => {
+      const after = change(this.read())
+      const { content, revision } = this.#envelope!
+      const former = this.#key
+      this.#key = new Uint8Array(key)
+      this.#write(after, { content, kdf }, revision + 1)
+      former.fill(0)
     })
   }
 
   /** Writes the first content of a file that is not there; `true` when it was there already and is left alone. */
   async createUnlessThere(
     exists: () => boolean,
-    content: Envelope['content'],
-    kdf: Envelope['kdf'],
+    clear: Pick<Envelope, 'content' | 'kdf'>,
     first: T,
   ): Promise<boolean> {
     return withFileLock(this.#lockPath, this.#ports.clock, () => {
       if (exists()) return true
-      this.#envelope = undefined
-      this.#write(first, kdf, 1, content)
+      this.#write(first, clear, 1)
       return false
     })
   }
@@ -103,7 +117,7 @@ export class SealedStore<T> {
     this.#stamp = ''
   }
 
-  #write(value: T, kdf: Envelope['kdf'], revision: number, content = this.#envelope!.content): void {
+  #write(value: T, { content, kdf }: Pick<Envelope, 'content' | 'kdf'>, revision: number): void {
     const nonce = this.#ports.random.bytes(12)
     const clear = { content, kdf, revision }
     const envelope = sealEnvelope(this.#ports.primitives, this.#key, nonce, clear, this.#toJson(value))

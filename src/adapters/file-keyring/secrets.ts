@@ -5,12 +5,18 @@ import { fromBase64, toBase64 } from './sealed-file.ts'
 export interface KeyringSecrets {
   /** AES-256 key that wraps what the catalog keeps. */
   readonly atRestKey: Uint8Array
+  /** AES-256 key of `keyring-spool.json`; a keyring of an earlier release derives it from the passphrase. */
+  readonly spoolSealKey?: Uint8Array | undefined
+  /** What that file may still be sealed under, while the passphrase is being changed. */
+  readonly formerSpoolSealKey?: Uint8Array | undefined
   readonly organisations: ReadonlyMap<string, OrganisationSecrets>
 }
 
 export interface OrganisationSecrets {
   /** In order of epoch; the last one is in force. */
   readonly epochs: readonly EpochSecrets[]
+  /** Prepared, and not in force before its card lies on the nodes. */
+  readonly nextEpoch?: EpochSecrets | undefined
   readonly linkSeed: Uint8Array
   /** R, until it was shown. */
   readonly pendingRecoverySeed: Uint8Array | null
@@ -49,10 +55,15 @@ function bytesSchema(lengthBytes?: number) {
 
 const idSchema = z.string().regex(/^[0-9a-f]{32}$/)
 
+const epochSchema = z.strictObject({
+  epoch: z.int().min(1),
+  vaultSeed: bytesSchema(32),
+  signingSeed: bytesSchema(32),
+})
+
 const organisationSchema = z.strictObject({
-  epochs: z
-    .array(z.strictObject({ epoch: z.int().min(1), vaultSeed: bytesSchema(32), signingSeed: bytesSchema(32) }))
-    .min(1),
+  epochs: z.array(epochSchema).min(1),
+  nextEpoch: epochSchema.optional(),
   linkSeed: bytesSchema(32),
   pendingRecoverySeed: bytesSchema(32).nullable(),
   rebuildSeed: bytesSchema(32).optional(),
@@ -62,6 +73,8 @@ const organisationSchema = z.strictObject({
 
 const secretsSchema = z.strictObject({
   atRestKey: bytesSchema(32),
+  spoolSealKey: bytesSchema(32).optional(),
+  formerSpoolSealKey: bytesSchema(32).optional(),
   organisations: z.record(idSchema, organisationSchema),
 })
 
@@ -78,20 +91,21 @@ const spoolSchema = z.strictObject({
 
 /** @throws ZodError when the content has another shape: only a program that holds the passphrase could have written it. */
 export function parseSecrets(value: unknown): KeyringSecrets {
-  const { atRestKey, organisations } = secretsSchema.parse(value)
-  return { atRestKey, organisations: new Map(Object.entries(organisations)) }
+  const { organisations, ...rest } = secretsSchema.parse(value)
+  return { ...rest, organisations: new Map(Object.entries(organisations)) }
 }
 
 export function secretsToJson(secrets: KeyringSecrets): unknown {
-  const { atRestKey, organisations } = secrets
+  const { organisations, ...rest } = secrets
   return z.encode(secretsSchema, {
-    atRestKey,
+    ...rest,
     organisations: Object.fromEntries(
       [...organisations].map(([id, one]) => [
         id,
         {
           ...one,
           epochs: one.epochs.map((epoch) => ({ ...epoch })),
+          nextEpoch: one.nextEpoch && { ...one.nextEpoch },
           recovery: one.recovery.map((key) => ({ ...key })),
         },
       ]),

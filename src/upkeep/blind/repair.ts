@@ -1,6 +1,6 @@
 import { addScaled } from '../../crypto/field.ts'
 import type { CodecTools, FramedBlock } from '../../crypto/framed-block.ts'
-import { signerId } from '../../crypto/keys.ts'
+import { signerId, type TrustedSigner } from '../../crypto/keys.ts'
 import { recoverRows } from '../../crypto/matrix.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { RepairCodec } from '../../crypto/repair-codec.ts'
@@ -20,7 +20,6 @@ import {
 import { blockLength, segmentsOfExtent } from '../../format/fragment-header.ts'
 import { sameBytes } from '../../format/header-bytes.ts'
 import { objectName } from '../../format/object-names.ts'
-import { decodeVaultCard } from '../../format/vault-card.ts'
 import type { AtRestVault } from '../../ports/at-rest.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { ObjectRow } from '../../ports/catalog/layout.ts'
@@ -48,13 +47,20 @@ export interface RepairPorts {
   readonly catalog: Pick<Catalog, 'installation' | 'layout' | 'upkeep'>
   readonly pool: NodePool
   readonly atRest: Pick<AtRestVault, 'unwrapAtRest'>
-  /** Signature pair of the organisation's present signing key under "mosaik/v1/share": for manifest shares. Signs, and opens nothing. */
-  readonly sign: (organisation: Id, message: Uint8Array) => Promise<Uint8Array>
+  /** For manifest shares. Signs, and opens nothing. */
+  readonly signer: (organisation: Id) => Promise<ShareSigner>
   readonly primitives: Primitives
   readonly tools: CodecTools
   readonly random: Random
   readonly clock: Clock
   readonly log: Log
+}
+
+/** An organisation's signing pair of the epoch in force. */
+export interface ShareSigner {
+  readonly keys: TrustedSigner['keys']
+  /** Signature pair under "mosaik/v1/share". */
+  sign(message: Uint8Array): Promise<Uint8Array>
 }
 
 export interface Repaired {
@@ -289,7 +295,7 @@ class GroupRepair {
 
   /** @returns the indices that lie verified on their new nodes. @throws E_SHARES_TOO_FEW, E_SHARES_MIXED */
   async manifestShares(group: ManifestGroup, targets: readonly Target[]): Promise<number[]> {
-    const { catalog, primitives } = this.#ports
+    const { primitives } = this.#ports
     const { k } = group.scheme
     const good = await this.#goodShares(group)
     const first = good[0]!
@@ -301,9 +307,7 @@ class GroupRepair {
         group: group.name,
       })
     }
-    const card = (await catalog.installation.cards(group.organisation)).at(-1)
-    if (!card) throw new MosaikError('E_INTERNAL', 'the organisation has no card', { organisation: group.organisation })
-    const { signing } = decodeVaultCard(card)
+    const { keys, sign } = await this.#ports.signer(group.organisation)
     const lanes = await this.#open(targets, 'manifest-share')
     const made: number[] = []
     for (const lane of lanes) {
@@ -318,10 +322,10 @@ class GroupRepair {
       rows.forEach(({ bytes }, j) => {
         if (weights[j] !== 0) addScaled(share, weights[j]!, bytes)
       })
-      const signedBytes = encodeShareForSigning({ ...first, index, signer: signerId(primitives, signing), share })
-      const signature = await this.#ports.sign(group.organisation, signedBytes)
-      if (!verifyPair(signing, SHARE_CONTEXT, signedBytes, signature)) {
-        const error = new MosaikError('E_SIGNATURE', 'signed with another pair than the newest card names')
+      const signedBytes = encodeShareForSigning({ ...first, index, signer: signerId(primitives, keys), share })
+      const signature = await sign(signedBytes)
+      if (!verifyPair(keys, SHARE_CONTEXT, signedBytes, signature)) {
+        const error = new MosaikError('E_SIGNATURE', 'the keyring signed with another pair than it names')
         for (const other of lanes) await other.giveUp(error)
         throw error
       }

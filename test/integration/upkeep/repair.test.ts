@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { fsck } from '../../../src/upkeep/blind/fsck.ts'
+import { shareSigner } from '../../../src/main/share-signer.ts'
 import { repair, type Repaired, type RepairPorts } from '../../../src/upkeep/blind/repair.ts'
 import { scrub, survey } from '../../../src/upkeep/blind/scrub.ts'
 import { failAll } from '../../support/memory-store.ts'
@@ -25,7 +26,7 @@ async function begin(options: TestVaultOptions & { readonly nodesCount?: number 
 
 const ports = (): RepairPorts => ({
   ...stage,
-  sign: (organisation, message) => stage.keyring.sign(organisation, 'mosaik/v1/share', message),
+  signer: shareSigner(stage.keyring),
 })
 const mend = async (signal = never): Promise<Repaired | undefined> =>
   await repair(ports(), { bytesPerSecond: Infinity }, signal)

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createApi } from '../../../src/http/api/api.ts'
 import { createDoctor } from '../../../src/main/upkeep-doctor.ts'
+import { shareSigner } from '../../../src/main/share-signer.ts'
 import { repair } from '../../../src/upkeep/blind/repair.ts'
 import { survey } from '../../../src/upkeep/blind/scrub.ts'
 import { newId, serve } from '../../unit/http-api/api-stage.ts'
@@ -56,9 +57,8 @@ describe('the operator API of upkeep', () => {
     const path = `/nodes/${row!.node}/drain`
     const work = async (): Promise<number> => {
       await survey(stage, never)
-      const sign = (organisation: string, message: Uint8Array) =>
-        stage.keyring.sign(organisation, 'mosaik/v1/share', message)
-      return (await repair({ ...stage, sign }, { bytesPerSecond: Infinity }, never))!.shares
+      const ports = { ...stage, signer: shareSigner(stage.keyring) }
+      return (await repair(ports, { bytesPerSecond: Infinity }, never))!.shares
     }
     expect(await operator('POST', path)).toEqual({ status: 202, body: { node: row!.node, state: 'draining' } })
     expect(await operator('DELETE', path)).toMatchObject({ status: 200, body: { state: 'read-only' } })

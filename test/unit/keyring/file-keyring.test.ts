@@ -85,7 +85,7 @@ describe('file keyring', () => {
     expect(entries).toHaveLength(2)
     expect(entries[0]).toMatchObject({ organisation: org, purpose: 'play', atMs: nowMs })
     const message = ascii('hello')
-    const signature = await again.sign(org, 'mosaik/v1/share', message)
+    const signature = await again.sign(org, 1, 'mosaik/v1/share', message)
     expect(verifyPair(keys.signing, 'mosaik/v1/share', message, signature)).toBe(true)
     expect(verifyPair(keys.signing, 'mosaik/v1/card', message, signature)).toBe(false)
     expect(again.organisations()).toEqual([org])
@@ -139,7 +139,7 @@ describe('file keyring', () => {
     ]) {
       expect(all.some((file) => file.includes(form))).toBe(false)
     }
-    expect(readdirSync(folder).sort()).toEqual(['keyring-spool.json', 'keyring.json', 'keyring.lock'])
+    expect(readdirSync(folder).sort()).toEqual(['keyring-spool.json', 'keyring.json', 'keyring.lock', 'keyring.users'])
   })
 
   it('gives the recovery seed until it was shown, and signs as root until then', async () => {
