@@ -270,7 +270,9 @@ program
 
 program
   .command('passphrase')
-  .description("change the keyring's passphrase, while the vault does not run (MOSAIK_NEW_PASSPHRASE_FILE, else asked for)")
+  .description(
+    "change the keyring's passphrase, while the vault does not run (MOSAIK_NEW_PASSPHRASE_FILE, else asked for)",
+  )
   .action(async () => {
     const { config, screen } = surroundings()
     await passphraseCommand(config, screen, newPassphraseFileFromEnvironment())

@@ -44,11 +44,7 @@ export class DerivedKeys {
     return signingKeys(rootSigningSeed(this.#primitives, recoverySeed))
   }
 
-  publicKeys(
-    organisation: Id,
-    { recovery, root }: OrganisationSecrets,
-    secrets: EpochSecrets,
-  ): OrganisationPublicKeys {
+  publicKeys(organisation: Id, { recovery, root }: OrganisationSecrets, secrets: EpochSecrets): OrganisationPublicKeys {
     return remembered(this.#publicKeys, `${organisation}/${secrets.epoch}`, () => ({
       organisation,
       epoch: secrets.epoch,

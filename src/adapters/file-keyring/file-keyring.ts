@@ -147,7 +147,6 @@ function spoolStoreOf(ports: SealedStorePorts, folder: string) {
   const parts = { path: spoolFile(folder), lockPath: lockFile(folder), parse: parseSpoolKeys, toJson: spoolKeysToJson }
   return {
     exists: () => existsSync(spoolFile(folder)),
-    under: (key: Uint8Array) =>
-      new SealedStore<readonly SpoolKey[]>(ports, { ...parts, key: new Uint8Array(key) }),
+    under: (key: Uint8Array) => new SealedStore<readonly SpoolKey[]>(ports, { ...parts, key: new Uint8Array(key) }),
   }
 }

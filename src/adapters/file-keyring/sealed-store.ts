@@ -98,11 +98,7 @@ export class SealedStore<T> {
   }
 
   /** Writes the first content of a file that is not there; `true` when it was there already and is left alone. */
-  async createUnlessThere(
-    exists: () => boolean,
-    clear: Pick<Envelope, 'content' | 'kdf'>,
-    first: T,
-  ): Promise<boolean> {
+  async createUnlessThere(exists: () => boolean, clear: Pick<Envelope, 'content' | 'kdf'>, first: T): Promise<boolean> {
     return withFileLock(this.#lockPath, this.#ports.clock, () => {
       if (exists()) return true
       this.#write(first, clear, 1)

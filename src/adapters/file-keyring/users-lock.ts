@@ -29,7 +29,11 @@ export function holdAsUser(path: string): HeldLock {
  * @throws E_CONFLICT when a process has it open.
  */
 export function holdAlone(path: string): HeldLock {
-  return hold(path, ['begin exclusive'], 'a process has the keyring open: stop the vault, all processes of it, and try again')
+  return hold(
+    path,
+    ['begin exclusive'],
+    'a process has the keyring open: stop the vault, all processes of it, and try again',
+  )
 }
 
 function hold(path: string, statements: readonly string[], busy: string): HeldLock {

@@ -28,13 +28,18 @@ export async function passphraseCommand(
   const lines = ['The keyring is sealed under the new passphrase.']
   if (old.demoFile !== undefined) {
     rmSync(old.demoFile, { force: true })
-    lines.push(`The demonstration's file ${old.demoFile} was removed: from now on the vault asks, or is given MOSAIK_PASSPHRASE_FILE.`)
+    lines.push(
+      `The demonstration's file ${old.demoFile} was removed: from now on the vault asks, or is given MOSAIK_PASSPHRASE_FILE.`,
+    )
   }
   if (config.passphraseFile !== undefined || config.passphrase !== undefined) {
     lines.push('Put the new passphrase where the vault is given the old one, before it starts again.')
   }
   lines.push('Back keyring.json up again. Copies of it from before still open with the old passphrase: destroy them.')
-  screen.result(lines.join('\n'), { changed: true, demoFileRemoved: old.demoFile !== undefined && !existsSync(old.demoFile) })
+  screen.result(lines.join('\n'), {
+    changed: true,
+    demoFileRemoved: old.demoFile !== undefined && !existsSync(old.demoFile),
+  })
 }
 
 /** A change that was cut off before the demonstration's file went: the old passphrase in it opens nothing any more, the new one does. */

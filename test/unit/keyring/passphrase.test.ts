@@ -54,7 +54,11 @@ async function open(passphrase: string): Promise<FileKeyring> {
 }
 
 /** A keyring with an organisation and something wrapped to its spool key; closed. */
-async function make(): Promise<{ readonly keyId: Uint8Array; readonly wrapped: WrappedKey; readonly secret: Uint8Array }> {
+async function make(): Promise<{
+  readonly keyId: Uint8Array
+  readonly wrapped: WrappedKey
+  readonly secret: Uint8Array
+}> {
   const keyring = await createFileKeyring(options, testKdfCost)
   await keyring.createOrganisation(org)
   const { suite, keyId, publicKey } = await keyring.spoolPublicKey()
@@ -185,7 +189,10 @@ describe('change of the passphrase', () => {
  */
 async function dyingAtWrite(at: number, task: () => Promise<void>): Promise<boolean> {
   const names = ['writeFileSync', 'writeSync', 'fsyncSync', 'renameSync'] as const
-  const real = Object.fromEntries(names.map((name) => [name, fs[name]])) as unknown as Pick<typeof fs, (typeof names)[number]>
+  const real = Object.fromEntries(names.map((name) => [name, fs[name]])) as unknown as Pick<
+    typeof fs,
+    (typeof names)[number]
+  >
   let count = 0
   const patched = Object.fromEntries(
     names.map((name) => [
