@@ -7,7 +7,7 @@ import { placementCap, type Exposure, type PlacementRule } from './placement.ts'
  * What can be wrong with a share.
  *
  * `missing`: the node says that there is none. `truncated`: it ends too early. `flipped`: bytes that do not verify. `swapped`: a whole
- * share, of something else. `stale`: of an earlier generation. `forged`: its tags pass and it does not fit the others. `unwritten`: the
+ * share, of something else. `stale`: of another generation or sharing of the same. `forged`: its tags pass and it does not fit the others. `unwritten`: the
  * write left it out. `leaving`: its node is to be emptied, or is gone. `violation`: one owner has held more than the placement rule lets.
  */
 export const findingKinds = [

@@ -41,6 +41,8 @@ const settings = z.strictObject({
   confinement: z.enum(['auto', 'bubblewrap', 'loopback']).default('auto'),
   /** A device whose bytes are mixed into the keys of random rows, for example a hardware generator. */
   entropyDevice: z.string().min(1).optional(),
+  /** Every stored byte is looked at within so many days. */
+  scrubDays: z.coerce.number().min(1).max(365).default(30),
   /** Suite of new manifests (docs/FORMAT.md §5). */
   suite: z.coerce
     .number()
@@ -70,6 +72,7 @@ const environmentNames: Readonly<Record<string, string>> = {
   MOSAIK_LOG_FILE: 'logFile',
   MOSAIK_THREADS: 'threads',
   MOSAIK_SUITE: 'suite',
+  MOSAIK_SCRUB_DAYS: 'scrubDays',
   MOSAIK_METRICS: 'metrics',
   MOSAIK_TRUSTED_PROXIES: 'trustedProxies',
   MOSAIK_CONFINEMENT: 'confinement',

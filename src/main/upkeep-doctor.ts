@@ -7,8 +7,9 @@ import type { HealthReport, HealthSource, NodeHealth } from '../ports/health.ts'
 import type { NodeOperations, NodeReport } from '../ports/node-operations.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import type { Clock } from '../ports/system.ts'
+import { progressOf } from '../upkeep/blind/scrub.ts'
 import { shareGroups } from '../upkeep/blind/share-groups.ts'
-import { REPAIR_BYTES_PER_SECOND, SCRUB_PERIOD_MS } from './upkeep-health.ts'
+import { DAY_MS, REPAIR_BYTES_PER_SECOND } from './upkeep-health.ts'
 
 export interface DoctorPorts {
   readonly catalog: Catalog
@@ -18,6 +19,7 @@ export interface DoctorPorts {
   readonly confinement: string
   readonly kernel: string
   readonly isReadOnly: boolean
+  readonly scrubPeriodMs: number
 }
 
 /** Recordings that one report looks at; of more it is a sample by id, which is random. */
@@ -48,7 +50,9 @@ export function createDoctor(ports: DoctorPorts): HealthSource {
         scrub: {
           passStartedAtMs: number(scrub?.progress['passStartedAtMs']),
           passEndedAtMs: number(scrub?.progress['passEndedAtMs']),
+          startedAtMs: number(scrub?.progress['startedAtMs']),
           isRunning: number(scrub?.progress['startedAtMs']) !== null,
+          done: scrub && number(scrub.progress['startedAtMs']) !== null ? progressOf(scrub.progress, 0).done : null,
           auditedAtMs: number(audit?.progress['atMs']),
         },
         durability: {
@@ -59,7 +63,7 @@ export function createDoctor(ports: DoctorPorts): HealthSource {
         recordingsCounted: counted.recordingsCounted,
         isSample: counted.isSample,
       }
-      return { ...report, advice: adviceOf(report) }
+      return { ...report, advice: adviceOf(report, ports.scrubPeriodMs) }
     },
   }
 }
@@ -119,7 +123,7 @@ function repairEtaMs(
   return Math.ceil((shares * (bytes / Math.max(1, objects)) * (k + 1) * 1000) / REPAIR_BYTES_PER_SECOND)
 }
 
-function adviceOf(report: Omit<HealthReport, 'advice'>): string[] {
+function adviceOf(report: Omit<HealthReport, 'advice'>, scrubPeriodMs: number): string[] {
   const advice: string[] = []
   for (const { name, trouble, freeBytes: free, bytes, state } of report.nodes) {
     if (trouble) advice.push(`node ${name} does not do its work: ${trouble.message} (${trouble.code})`)
@@ -144,9 +148,13 @@ function adviceOf(report: Omit<HealthReport, 'advice'>): string[] {
   }
   const violations = report.backlog.find(({ kind }) => kind === 'violation')
   if (violations) advice.push(`${violations.count} sharings are against the placement rule; repair cannot mend that`)
-  const { passEndedAtMs } = report.scrub
-  if (passEndedAtMs !== null && report.atMs - passEndedAtMs > SCRUB_PERIOD_MS) {
-    advice.push('the last full scrub ended more than thirty days ago')
+  const { passEndedAtMs, startedAtMs } = report.scrub
+  const scrubbedAtMs = passEndedAtMs ?? startedAtMs
+  if (scrubbedAtMs !== null && report.atMs - scrubbedAtMs > scrubPeriodMs) {
+    const days = Math.floor((report.atMs - scrubbedAtMs) / DAY_MS)
+    advice.push(
+      `no full scrub has ended for ${days} days: the nodes are too slow for it, or the process of upkeep does not run`,
+    )
   }
   if (report.kernel === 'table') advice.push('the slow kernel is in use: run `sh scripts/setup.sh run`')
   if (report.confinement !== 'bubblewrap') advice.push(`ffmpeg is confined by ${report.confinement} only`)

@@ -1,18 +1,23 @@
 import { isMosaikError } from '../domain/errors.ts'
 import { repair, type RepairPorts } from '../upkeep/blind/repair.ts'
-import { audit, scrub, survey, type ScrubPorts } from '../upkeep/blind/scrub.ts'
+import { audit } from '../upkeep/blind/audit.ts'
+import type { ScrubPorts } from '../upkeep/blind/group-check.ts'
+import { scrub, type ScrubProgress } from '../upkeep/blind/scrub.ts'
+import { survey } from '../upkeep/blind/survey.ts'
 
-export type HealthPorts = ScrubPorts & RepairPorts
+export interface HealthPorts extends ScrubPorts, RepairPorts {
+  /** Every byte is looked at within this time: a pass takes at most half of it, and one begins every half of it. */
+  readonly scrubPeriodMs: number
+}
 
 const TICK_MS = 5_000
-const DAY_MS = 24 * 3_600_000
+export const DAY_MS = 24 * 3_600_000
 const SURVEY_EVERY_MS = 3_600_000
 /** After a start, and after something changed. */
 const SURVEY_FIRST_MS = 60_000
 const REPAIR_EVERY_MS = 30_000
 const AUDIT_EVERY_MS = DAY_MS
-/** Every byte is looked at within this time: a pass takes at most half of it, and one begins every half of it. */
-export const SCRUB_PERIOD_MS = 30 * DAY_MS
+const AUDIT_LOOK_MS = 60_000
 const SCRUB_LEAST_BYTES_PER_SECOND = 1024 * 1024
 /** So that a pass ends in time in spite of nights and restarts. */
 const SCRUB_MARGIN = 1.25
@@ -24,19 +29,28 @@ export interface HealthUpkeep {
   close(): Promise<void>
 }
 
-/** Bytes a second at which a full pass takes half a period. */
-export function scrubBytesPerSecond(totalBytes: number): number {
-  return Math.max(SCRUB_LEAST_BYTES_PER_SECOND, (SCRUB_MARGIN * totalBytes * 1000) / (SCRUB_PERIOD_MS / 2))
+/**
+ * Bytes a second at which a full pass, begun half a period before its end is due, takes in what is left of it in the time that is left. One
+ * that was stopped for long hurries, and one that is late already takes a twentieth of the period.
+ */
+export function scrubBytesPerSecond(
+  totalBytes: number,
+  periodMs: number,
+  { startedAtMs, done }: ScrubProgress,
+  nowMs: number,
+): number {
+  const leftMs = Math.max(periodMs / 20, Math.min(periodMs / 2, startedAtMs + periodMs / 2 - nowMs))
+  return Math.max(SCRUB_LEAST_BYTES_PER_SECOND, (SCRUB_MARGIN * totalBytes * (1 - done) * 1000) / leftMs)
 }
 
 /**
- * Looks after what is stored: what a write left out within minutes, a sample every day, everything within thirty days, and repair of what was
+ * Looks after what is stored: what a write left out within minutes, a sample every day, everything within the scrub's period, and repair of what was
  * found within half a minute. Times are in the catalog, so that restarts lose none.
  */
 export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
   const stop = new AbortController()
   const { signal } = stop
-  const { catalog, clock, log } = ports
+  const { catalog, clock, log, scrubPeriodMs } = ports
 
   const attempt = async (what: string, task: () => Promise<unknown>): Promise<void> => {
     try {
@@ -48,18 +62,6 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
         isMosaikError(error) ? { code: error.code, ...error.fields } : { code: 'E_INTERNAL' },
       )
     }
-  }
-
-  /** True at most once in `everyMs`, over all processes. */
-  const isDue = async (name: string, everyMs: number): Promise<boolean> => {
-    const nowMs = clock.nowMs()
-    const task = await catalog.upkeep.claimTask(name, nowMs, TICK_MS)
-    if (!task) return false
-    const lastMs = Number(task.progress['atMs'] ?? 0)
-    // A clock that went back must not put it off for as long.
-    const isTime = nowMs - lastMs >= everyMs || lastMs > nowMs
-    await catalog.upkeep.noteTask(task, nowMs, 0, isTime ? { atMs: nowMs } : task.progress)
-    return isTime
   }
 
   const looking = async (): Promise<void> => {
@@ -79,11 +81,18 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
         surveyAtMs = clock.monotonicMs() + SURVEY_EVERY_MS
         await attempt('survey', () => survey(ports, signal))
       }
-      await attempt('audit', async () => {
-        if (await isDue('audit', AUDIT_EVERY_MS))
-          await audit(ports, { bytesPerSecond: SCRUB_LEAST_BYTES_PER_SECOND }, signal)
-      })
       await clock.sleep(TICK_MS, signal).catch(() => undefined)
+    }
+  }
+
+  const auditing = async (): Promise<void> => {
+    const options = { bytesPerSecond: SCRUB_LEAST_BYTES_PER_SECOND, everyMs: AUDIT_EVERY_MS }
+    while (!signal.aborted) {
+      await attempt('audit', async () => {
+        const result = await audit(ports, options, signal)
+        if (result) log.info('audit.ended', { ...result })
+      })
+      await clock.sleep(AUDIT_LOOK_MS, signal).catch(() => undefined)
     }
   }
 
@@ -93,10 +102,12 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
         const progress = (await catalog.upkeep.task('scrub'))?.progress ?? {}
         const startedAtMs = Number(progress['passStartedAtMs'] ?? 0)
         const isUnderWay = progress['startedAtMs'] !== undefined
-        if (!isUnderWay && clock.nowMs() - startedAtMs < SCRUB_PERIOD_MS / 2 && startedAtMs <= clock.nowMs()) return
+        if (!isUnderWay && clock.nowMs() - startedAtMs < scrubPeriodMs / 2 && startedAtMs <= clock.nowMs()) return
         const usage = await catalog.layout.nodeUsage()
         const totalBytes = usage.reduce((sum, { bytes }) => sum + bytes, 0)
-        const result = await scrub(ports, { bytesPerSecond: scrubBytesPerSecond(totalBytes) }, signal)
+        const bytesPerSecond = (progress: ScrubProgress): number =>
+          scrubBytesPerSecond(totalBytes, scrubPeriodMs, progress, clock.nowMs())
+        const result = await scrub(ports, { bytesPerSecond }, signal)
         if (result) log.info('scrub.pass-ended', { ...result })
       })
       await clock.sleep(REPAIR_EVERY_MS, signal).catch(() => undefined)
@@ -114,7 +125,7 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
     }
   }
 
-  const running = Promise.all([looking(), scrubbing(), repairing()])
+  const running = Promise.all([looking(), auditing(), scrubbing(), repairing()])
   return {
     async close() {
       stop.abort()

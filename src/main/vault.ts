@@ -50,7 +50,7 @@ import { readiness } from './readiness.ts'
 import { shareSigner } from './share-signer.ts'
 import { checkSpool } from './spool-folder.ts'
 import { createDoctor } from './upkeep-doctor.ts'
-import { startHealthUpkeep } from './upkeep-health.ts'
+import { DAY_MS, startHealthUpkeep } from './upkeep-health.ts'
 import { startUpkeep, type Upkeep } from './upkeep.ts'
 import { findingLog } from '../upkeep/blind/read-findings.ts'
 
@@ -202,6 +202,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       issueReceipt: receiptIssuer(keyring, installationId),
     })
     const table = metrics ? measuredTable(plainTable, metrics, clock) : plainTable
+    const scrubPeriodMs = config.scrubDays * DAY_MS
     const isReadOnly = await isBehindNodes(common)
     const stages = groups.flatMap((group) => stagesOf[group])
     if (!isReadOnly && stages.length > 0) {
@@ -225,6 +226,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         ...common,
         tools: createCodecTools(),
         signer: shareSigner(keyring),
+        scrubPeriodMs,
       })
       closing.push(() => health.close())
     }
@@ -236,7 +238,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       nodesChanged: () => upkeep.stateChanged(),
     })
     const health = createDoctor({
-      ...{ catalog, nodes, pool, clock, isReadOnly },
+      ...{ catalog, nodes, pool, clock, isReadOnly, scrubPeriodMs },
       ...{ confinement: media.confinement, kernel: plainEngine.kernelName },
     })
     const links = createLinks({

@@ -32,7 +32,10 @@ export interface HealthReport {
     /** When the last whole pass began and ended. */
     readonly passStartedAtMs: number | null
     readonly passEndedAtMs: number | null
+    /** Of the pass that is under way: when it began, and how much of it is done, 0 … 1. */
+    readonly startedAtMs: number | null
     readonly isRunning: boolean
+    readonly done: number | null
     readonly auditedAtMs: number | null
   }
   readonly durability: {

@@ -12,8 +12,6 @@ import type { Row, Tables } from './schema.ts'
 import { restoreCatalog } from './upkeep-restore.ts'
 
 const MAX_SURVEYED = 200
-/** Findings that one look at the repair queue reads. */
-const MAX_FINDINGS = 5_000
 
 /** Findings, tasks, flags, and walks over everything. */
 export function upkeepCatalog(database: Database): UpkeepCatalog {
@@ -102,7 +100,7 @@ export function upkeepCatalog(database: Database): UpkeepCatalog {
       })
     },
 
-    async resolve(group, atMs, index) {
+    async resolve(group, atMs, index, kind) {
       await database.run('resolve findings', (db) =>
         db
           .updateTable('findings')
@@ -110,29 +108,43 @@ export function upkeepCatalog(database: Database): UpkeepCatalog {
           .where('group_name', '=', group)
           .where('resolved_at_ms', 'is', null)
           .$if(index !== undefined, (query) => query.where('share_index', '=', index as number))
+          .$if(kind !== undefined, (query) => query.where('kind', '=', kind as string))
           .execute(),
       )
     },
 
     async repairQueue(nowMs, limit) {
-      const rows = await database.run('read the repair queue', (db) =>
-        db
+      const rows = await database.run('read the repair queue', async (db) => {
+        const due = db
+          .selectFrom('findings')
+          .select('group_name')
+          .select(sql<number>`max(case when kind = 'violation' then 1 else 0 end)`.as('violated'))
+          .select(sql<number>`min(slack)`.as('least'))
+          .select(sql<number>`min(found_at_ms)`.as('oldest'))
+          .where(sql<boolean>`resolved_at_ms is null`)
+          .where('try_at_ms', '<=', nowMs)
+          .groupBy('group_name')
+          .orderBy('violated', 'desc')
+          .orderBy('least')
+          .orderBy('oldest')
+          .orderBy('group_name')
+          .limit(limit)
+        const groups = (await due.execute()).map((row) => row.group_name)
+        if (groups.length === 0) return []
+        const found = await db
           .selectFrom('findings')
           .selectAll()
           .where(sql<boolean>`resolved_at_ms is null`)
-          .where('try_at_ms', '<=', nowMs)
+          .where('group_name', 'in', groups)
           .orderBy('slack')
           .orderBy('found_at_ms')
-          .limit(MAX_FINDINGS)
-          .execute(),
-      )
-      const groups = [...Map.groupBy(rows, (row) => row.group_name)].map(([group, found]) => ({
-        group,
-        findings: found.map(toFinding),
-      }))
-      const isViolated = (group: (typeof groups)[number]): number =>
-        group.findings.some(({ kind }) => kind === 'violation') ? 0 : 1
-      return groups.toSorted((a, b) => isViolated(a) - isViolated(b)).slice(0, limit)
+          .execute()
+        const byGroup = Map.groupBy(found, (row) => row.group_name)
+        return groups.map((group) => ({ group, found: byGroup.get(group) ?? [] }))
+      })
+      return rows
+        .filter(({ found }) => found.length > 0)
+        .map(({ group, found }) => ({ group, findings: found.map(toFinding) }))
     },
 
     async postpone(group, tryAtMs) {

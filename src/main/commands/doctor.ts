@@ -25,6 +25,7 @@ const report = z.object({
   scrub: z.object({
     passEndedAtMs: z.number().nullable(),
     isRunning: z.boolean(),
+    done: z.number().nullable(),
     auditedAtMs: z.number().nullable(),
   }),
   durability: z.object({
@@ -70,7 +71,7 @@ function doctorWords(health: Report): string {
     nodes,
     '',
     backlogWords(health),
-    `full scrub: ${health.scrub.isRunning ? 'under way, ' : ''}last one ended ${day(health.scrub.passEndedAtMs)}; sample: ${day(health.scrub.auditedAtMs)}`,
+    `full scrub: ${health.scrub.done === null ? '' : `under way, ${Math.floor(100 * health.scrub.done)} % done, `}last one ended ${day(health.scrub.passEndedAtMs)}; sample: ${day(health.scrub.auditedAtMs)}`,
     `kernel: ${health.kernel}; ffmpeg: ${health.confinement}`,
     ...durabilityWords(health),
     ...(losses.length === 0

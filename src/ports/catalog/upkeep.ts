@@ -74,8 +74,8 @@ export interface UpkeepCatalog {
   object(node: Id, key: ObjectKey): Promise<ObjectRow | undefined>
   /** The same finding again changes when it was seen and nothing else; one that was resolved stands again. */
   report(findings: readonly Finding[], atMs: number): Promise<void>
-  /** Resolves open findings of a group: all, or those of an index. */
-  resolve(group: string, atMs: number, index?: number): Promise<void>
+  /** Resolves open findings of a group: all, or those of an index, or of a kind there. */
+  resolve(group: string, atMs: number, index?: number, kind?: FindingKind): Promise<void>
   /** Open findings, by group, violations first and then by slack; only groups that may be tried at `nowMs`. */
   repairQueue(nowMs: number, limit: number): Promise<FindingGroup[]>
   /** A group that could not be repaired is left alone until `tryAtMs`. */

@@ -171,6 +171,9 @@ function otherHeader(group: FragmentGroup, row: ObjectRow, bytes: Uint8Array): S
       ['share', header.index, row.index],
     ]
     const other = fields.find(([, found, expected]) => found !== expected)
+    // The same ciphertext, split at another time: a share of before a re-share, or of one that was given up.
+    if (other?.[0] === 'sharing')
+      return { kind: 'stale', fields: { sharing: header.sharing, dueSharing: group.sharing } }
     if (other) {
       const owner = group.rows.find(({ index, node }) => index === header.index && node !== row.node)
       return { kind: 'swapped', fields: { other: other[0], belongsTo: (other[0] === 'share' && owner?.node) || null } }

@@ -1,7 +1,8 @@
 import { isMosaikError } from '../../domain/errors.ts'
-import { shareHealth } from '../../domain/health.ts'
+import type { FindingKind } from '../../domain/health.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { Clock, Log } from '../../ports/system.ts'
+import { findingOf, slackWithout } from './findings.ts'
 import { shareGroups } from './share-groups.ts'
 
 /** What readers say of shares that are not what was stored (src/retrieve). */
@@ -39,24 +40,21 @@ export function findingLog(ports: {
 async function noteRead(
   { catalog, clock }: Parameters<typeof findingLog>[0],
   event: string,
-  { node, object, segment }: Readonly<Record<string, unknown>>,
+  { node, object, segment, code }: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   if (typeof node !== 'string' || typeof object !== 'string') return
   const row = await catalog.upkeep.object(node, object)
   const one = row?.recording ? await catalog.upkeep.surveyed(row.recording) : undefined
   const group = one && shareGroups(one).find(({ rows }) => rows.some(({ key }) => key === object))
   if (!row || !group) return
-  const { slack } = shareHealth(
-    group.scheme,
-    group.rows.filter(({ key }) => key !== object).map(({ index }) => index),
-  )
-  const finding = {
-    kind: event === 'read.forged-share' ? ('forged' as const) : ('flipped' as const),
-    group: group.name,
-    organisation: group.organisation,
-    recording: group.recording,
-    ...{ node, object, index: row.index, slack },
-    fields: { seenBy: 'reader', segment: typeof segment === 'number' ? segment : null },
-  }
+  const slack = slackWithout(group, [row], await catalog.upkeep.findingsOf(group.name))
+  const fields = { seenBy: 'reader', segment: typeof segment === 'number' ? segment : null }
+  const finding = findingOf(group, row, { kind: kindOf(event, code), fields }, slack)
   await catalog.upkeep.report([finding], clock.nowMs())
+}
+
+function kindOf(event: string, code: unknown): FindingKind {
+  if (event === 'read.forged-share') return 'forged'
+  if (code === 'E_OBJECT_ABSENT') return 'missing'
+  return code === 'E_OBJECT_RANGE' ? 'truncated' : 'flipped'
 }

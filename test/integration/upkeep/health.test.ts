@@ -4,7 +4,7 @@ import { annualLossChance, LossTally } from '../../../src/domain/durability.ts'
 import { mayHold, neededShares, placementViolations, shareHealth } from '../../../src/domain/health.ts'
 import type { StorageNode } from '../../../src/domain/node.ts'
 import { createDoctor } from '../../../src/main/upkeep-doctor.ts'
-import { SCRUB_PERIOD_MS, scrubBytesPerSecond } from '../../../src/main/upkeep-health.ts'
+import { DAY_MS, scrubBytesPerSecond } from '../../../src/main/upkeep-health.ts'
 import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
 import { findingLog } from '../../../src/upkeep/blind/read-findings.ts'
 import { failAll } from '../../support/memory-store.ts'
@@ -72,9 +72,15 @@ describe('durability', () => {
     expect(of('node', 'a')).toMatchObject({ recordingsLost: 0, recordingsOnTheEdge: 0 })
   })
 
-  it('a scrub pass of any size takes at most half of the period', () => {
+  it('a scrub pass of any size takes at most half of the period, also when it was stopped in the middle', () => {
+    const periodMs = 30 * DAY_MS
     for (const bytes of [0, 1e9, 1e15]) {
-      expect((bytes / scrubBytesPerSecond(bytes)) * 1000).toBeLessThanOrEqual(SCRUB_PERIOD_MS / 2)
+      for (const done of [0, 0.25, 0.9]) {
+        for (const idleMs of [0, periodMs / 8, 0.44 * periodMs]) {
+          const rate = scrubBytesPerSecond(bytes, periodMs, { startedAtMs: 1000, done }, 1000 + idleMs)
+          expect(idleMs + ((bytes * (1 - done)) / rate) * 1000).toBeLessThanOrEqual(periodMs / 2)
+        }
+      }
     }
   })
 })
@@ -98,6 +104,7 @@ describe('the doctor', () => {
         confinement: 'none',
         kernel: 'table',
         isReadOnly: false,
+        scrubPeriodMs: 30 * DAY_MS,
       })
       const report = await doctor.report(never)
       expect(report.nodes.map(({ isHealthy }) => isHealthy)).toEqual([true, false, true, true, true])

@@ -4,7 +4,7 @@ import { createApi } from '../../../src/http/api/api.ts'
 import { createDoctor } from '../../../src/main/upkeep-doctor.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
 import { repair } from '../../../src/upkeep/blind/repair.ts'
-import { survey } from '../../../src/upkeep/blind/scrub.ts'
+import { survey } from '../../../src/upkeep/blind/survey.ts'
 import { newId, serve } from '../../unit/http-api/api-stage.ts'
 import { makeStage, never, sha256, type Stage } from '../../support/upkeep-stage.ts'
 
@@ -13,7 +13,14 @@ let server: { url: string; close(): Promise<void> }
 beforeEach(async () => {
   stage = await makeStage({ nodesCount: 6 })
   const { catalog, reader, operations: nodes, clock, random, log } = stage
-  const health = createDoctor({ ...stage, nodes, confinement: 'bubblewrap', kernel: 'relaxed', isReadOnly: false })
+  const health = createDoctor({
+    ...stage,
+    nodes,
+    confinement: 'bubblewrap',
+    kernel: 'relaxed',
+    isReadOnly: false,
+    scrubPeriodMs: 30 * 24 * 3_600_000,
+  })
   const api = createApi({
     ...{ catalog, reader, nodes, health, clock, random, log, publicUrl: 'https://vault.example' },
     ...{ links: undefined as never, announce: () => undefined, linksChanged: () => undefined },

@@ -4,7 +4,10 @@ import { fragmentKey, tagBlock } from '../../../src/crypto/fragment-tag.ts'
 import { FRAGMENT_HEADER_BYTES, blockLength, blockOffset } from '../../../src/format/fragment-header.ts'
 import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import type { FindingRow } from '../../../src/ports/catalog/upkeep.ts'
-import { audit, scrub, survey, type Scrubbed } from '../../../src/upkeep/blind/scrub.ts'
+import { audit } from '../../../src/upkeep/blind/audit.ts'
+import type { Scrubbed } from '../../../src/upkeep/blind/group-check.ts'
+import { scrub } from '../../../src/upkeep/blind/scrub.ts'
+import { survey } from '../../../src/upkeep/blind/survey.ts'
 import { failAll } from '../../support/memory-store.ts'
 import { exchange, makeStage, never, type Stage } from '../../support/upkeep-stage.ts'
 
@@ -238,7 +241,7 @@ describe('a full scrub', () => {
 
 describe('an audit', () => {
   it('looks at every node and finds nothing wrong with what is well', async () => {
-    expect(await audit(stage, { bytesPerSecond: Infinity }, never)).toMatchObject({
+    expect(await audit(stage, { bytesPerSecond: Infinity, everyMs: 0 }, never)).toMatchObject({
       groups: 10,
       findings: 0,
       skipped: 0,
@@ -251,7 +254,7 @@ describe('an audit', () => {
       const attempt = (await stage.catalog.layout.attempt((row.role as { attempt: string }).attempt))!
       stage.storeOf(row.node).corrupt(row.key, blockOffset(attempt.scheme, segment) + 5)
     }
-    await audit(stage, { bytesPerSecond: Infinity }, never)
+    await audit(stage, { bytesPerSecond: Infinity, everyMs: 0 }, never)
     expect(await theFinding()).toMatchObject({ kind: 'flipped', ...placeOf(fragments[0]!) })
   })
 })
