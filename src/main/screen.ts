@@ -43,6 +43,11 @@ export class Screen {
     this.#barLines = 0
   }
 
+  /** What stands there stays: the work is done. */
+  keepBars(): void {
+    this.#barLines = 0
+  }
+
   readonly #printed = new Map<string, number>()
 
   #plainBar({ label, fraction }: Bar): void {

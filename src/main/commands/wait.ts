@@ -30,7 +30,10 @@ export async function waitForRecording(client: VaultClient, screen: Screen, id: 
       { label: 'store', fraction: isStored ? 1 : (progress.store ?? 0), note: waiting },
       { label: 'transcode', fraction: state === 'ready' ? 1 : (progress.transcode ?? 0), note: '' },
     ])
-    if (state === 'ready') return recording
+    if (state === 'ready') {
+      screen.keepBars()
+      return recording
+    }
     if (state === 'failed' || state === 'unplayable') {
       screen.clearBars()
       const what = state === 'failed' ? 'could not be stored' : 'is safe, but cannot be played'
