@@ -75,7 +75,12 @@ export async function runWork(ports: RunnerPorts, spec: QueueSpec, workId: Id, s
       work,
       fence,
       signal,
-      progress: (doneUnits, totalUnits) => Object.assign(progress, { doneUnits, totalUnits }),
+      // Whole units: the catalog takes no others, and a lease that cannot be renewed is lost.
+      progress: (doneUnits, totalUnits) =>
+        Object.assign(progress, {
+          doneUnits: Math.floor(doneUnits),
+          totalUnits: totalUnits === null ? null : Math.floor(totalUnits),
+        }),
     })
     const next: WorkRow[] = []
     for (const { stage, input } of outcome.next) {
@@ -125,6 +130,8 @@ async function keepLease(
       lastRenewedMs = nowMs
       lastProgress = progress.doneUnits
     } catch (error) {
+      const code = isMosaikError(error) ? error.code : 'E_INTERNAL'
+      if (code !== 'E_LEASE_LOST') ports.log.warn('work.renew-failed', { work: fence.work, code })
       // A catalog that does not answer is not a lost lease, until the lease has run out.
       if (isMosaikError(error, 'E_LEASE_LOST') || nowMs - lastRenewedMs > spec.leaseMs) {
         lease.abort(new MosaikError('E_LEASE_LOST', 'another worker has taken over this work', {}, error))

@@ -112,7 +112,7 @@ describe('runWork', () => {
     const running = runWork(
       ports,
       spec(async ({ progress }) => {
-        progress(10, 100)
+        progress(10.7, 100.2)
         await new Promise<void>((resolve) => (finish = resolve))
         progress(100, 100)
       }),
@@ -127,6 +127,7 @@ describe('runWork', () => {
     finish()
     await running
     expect(await row()).toMatchObject({ state: 'done', doneUnits: 100 })
+    expect(logged.filter((line) => line.startsWith('work.renew-failed'))).toEqual([])
   })
 
   it('tries again later and later, says why, and gives up after the last try', async () => {
