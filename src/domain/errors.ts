@@ -48,6 +48,7 @@ export const errorCodes = {
   E_SOURCE_UNREADABLE: 'never',
   E_SOURCE_HASH: 'never',
   E_SOURCE_EMPTY: 'never',
+  E_CATALOG_UNREACHABLE: 'later',
   E_CONFLICT: 'later',
   E_READ_ONLY: 'later',
   E_LEASE_LOST: 'later',

@@ -74,6 +74,7 @@ const table: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   E_KEYRING_PASSPHRASE: internal,
   E_KEYRING_KEY_UNKNOWN: internal,
   E_KEYRING_RATE: unavailable,
+  E_CATALOG_UNREACHABLE: unavailable,
   E_RECORDING_UNKNOWN: [404, 'No such recording'],
   E_RECORDING_NOT_READY: [409, 'The recording is not ready yet'],
   E_ASSET_UNKNOWN: [404, 'No such part of the recording'],

@@ -40,6 +40,7 @@ const patient: ReadonlySet<ErrorCode> = new Set([
   'E_SHARES_TOO_FEW',
   'E_PLACEMENT_RULE',
   'E_NODE_UNREACHABLE',
+  'E_CATALOG_UNREACHABLE',
   'E_KEYRING_LOCKED',
   'E_KEYRING_RATE',
   'E_ABORTED',

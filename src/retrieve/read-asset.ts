@@ -307,8 +307,9 @@ class Reading {
       return row
     })
     this.#fragments ??= this.#ports.layout.fragments(this.#attempt)
-    const { scheme } = await this.#attemptRow
-    const bySharing = Map.groupBy((await this.#fragments).filter(isOfExtent(number)), ({ sharing }) => sharing ?? '')
+    // Together: while one is awaited, the other may fail.
+    const [{ scheme }, fragments] = await Promise.all([this.#attemptRow, this.#fragments])
+    const bySharing = Map.groupBy(fragments.filter(isOfExtent(number)), ({ sharing }) => sharing ?? '')
     const candidates = [...bySharing]
       .map(([sharing, rows]) => ({
         sharing,

@@ -70,7 +70,7 @@ export function toMosaikError(error: unknown, what: string): MosaikError {
     return new MosaikError('E_CONFIG', `could not ${what}: the catalog's file may not be written`, fields, cause)
   }
   if (primary === SQLITE_FULL || code === '53100') {
-    return new MosaikError('E_INTERNAL', `could not ${what}: the catalog's disk is full`, fields, cause)
+    return new MosaikError('E_CATALOG_UNREACHABLE', `could not ${what}: the catalog's disk is full`, fields, cause)
   }
   if (code === '28P01' || code === '28000' || code === '3D000') {
     const message = `could not ${what}: PostgreSQL refuses the user, the password or the database's name`
@@ -79,7 +79,7 @@ export function toMosaikError(error: unknown, what: string): MosaikError {
   if (code === '22021')
     return new MosaikError('E_INPUT', `could not ${what}: a text holds a NUL character`, fields, cause)
   return new MosaikError(
-    'E_INTERNAL',
+    'E_CATALOG_UNREACHABLE',
     `could not ${what}: the catalog's database does not answer as it should`,
     fields,
     cause,

@@ -41,6 +41,11 @@ export function openSqliteCatalog(path: string, clock: Pick<Clock, 'nowMs'>): Ca
   return catalog('sqlite', sqliteDialect(path), clock)
 }
 
+/** The catalog in this process's memory, gone with it: for tests. The schema is not touched: call `migrate`. */
+export function openMemoryCatalog(clock: Pick<Clock, 'nowMs'>): Catalog {
+  return catalog('sqlite', sqliteDialect(':memory:'), clock)
+}
+
 /** Limits of one process's connections to PostgreSQL. */
 export interface PostgresLimits {
   readonly maxConnections: number
@@ -54,7 +59,7 @@ const defaultLimits: PostgresLimits = { maxConnections: 10, connectTimeoutMs: 10
 
 /**
  * The catalog in PostgreSQL (14 or later), for an installation on several machines. Connects when it is first used, and
- * again after a lost connection; a call that was under way then fails with E_INTERNAL.
+ * again after a lost connection; a call that was under way then fails with E_CATALOG_UNREACHABLE.
  *
  * @param url postgres://user:password@host:port/database
  * @param clock for the columns whose time no caller hands in.

@@ -1,6 +1,6 @@
 import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import { fromHex, type Id } from '../../domain/ids.ts'
-import { acceptsReads, type StorageNode } from '../../domain/node.ts'
+import { acceptsReads, acceptsWrites, type StorageNode } from '../../domain/node.ts'
 import { decodeDocumentShare } from '../../format/document-share.ts'
 import { decodeFragmentHeader, FRAGMENT_HEADER_BYTES } from '../../format/fragment-header.ts'
 import { sameBytes } from '../../format/header-bytes.ts'
@@ -266,7 +266,8 @@ async function checkOrganisations(
     }
     const cards = (await ports.catalog.layout.organisationObjects(id, 'card')).filter(isThere)
     const expected = (await ports.catalog.installation.cards(id)).length
-    for (const node of looked.filter(acceptsReads)) {
+    // Where nothing new is written a card may never have come.
+    for (const node of looked.filter(acceptsWrites)) {
       const there = cards.filter((card) => card.node === node.id).length
       if (there < expected) {
         note('card-missing', `node ${node.name} has ${there} of ${expected} vault cards of organisation ${id}`, {

@@ -153,8 +153,9 @@ describe('runWork', () => {
     expect(told).toEqual([{ hook: 'failed', reason: { code: 'E_SOURCE_EMPTY', message: 'the file is empty' } }])
   })
 
-  it('has all the patience in the world for nodes and for locked keys', async () => {
-    for (const code of ['E_NODES_TOO_FEW', 'E_PLACEMENT_RULE', 'E_KEYRING_LOCKED', 'E_KEYRING_RATE'] as const) {
+  it('has all the patience in the world for nodes, the catalog and locked keys', async () => {
+    const codes = ['E_NODES_TOO_FEW', 'E_PLACEMENT_RULE', 'E_KEYRING_LOCKED', 'E_KEYRING_RATE'] as const
+    for (const code of [...codes, 'E_CATALOG_UNREACHABLE'] as const) {
       for (let i = 0; i < 5; i++) {
         await runWork(ports, failing(new MosaikError(code, 'not now')), work, never)
         expect(await row()).toMatchObject({ state: 'pending', error: { code } })

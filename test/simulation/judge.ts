@@ -1,0 +1,182 @@
+import { acceptsReads } from '../../src/domain/node.ts'
+import type { Id } from '../../src/domain/ids.ts'
+import { commitState } from '../../src/pipeline/commit-state.ts'
+import type { RecordingRow } from '../../src/ports/catalog/recordings.ts'
+import { createVaultReader } from '../../src/retrieve/open-recording.ts'
+import { collect } from '../../src/upkeep/blind/collect.ts'
+import { fsck } from '../../src/upkeep/blind/fsck.ts'
+import { repair } from '../../src/upkeep/blind/repair.ts'
+import { scrub, survey } from '../../src/upkeep/blind/scrub.ts'
+import { spreadCards } from '../../src/main/organisations.ts'
+import { SimulatedClock } from './time.ts'
+import { portsOf } from './vault.ts'
+import type { World } from './world.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** After the storm everything is finished within this time … */
+const FINISHED_WITHIN_MS = 20 * 60_000
+/** … and looked at so often. */
+const LOOK_EVERY_MS = 2_000
+const REPAIR_ROUNDS = 6
+const UNLIMITED = { bytesPerSecond: Infinity }
+
+/** Waits, after the storm, until every deposit is acknowledged and no work is open; says how long it took, in ms. */
+export async function finish(world: World): Promise<number> {
+  const startMs = world.time.nowMs
+  let open = 'never looked'
+  let isDone = false
+  const look = async (): Promise<void> => {
+    while (!isDone) {
+      const missing = world.deposits.filter(({ acknowledged }) => acknowledged.size === 0).length
+      const backlog = await world.catalog.work.backlog(Number.MAX_SAFE_INTEGER)
+      const count = backlog.reduce((sum, one) => sum + one.count, 0)
+      open = `${missing} deposits unacknowledged, ${count} pieces of work open`
+      isDone = missing === 0 && count === 0
+      if (!isDone) await world.time.sleep(LOOK_EVERY_MS)
+    }
+  }
+  void look()
+  if (await world.time.run(FINISHED_WITHIN_MS, () => isDone)) return world.time.nowMs - startMs
+  if (world.hadClockJump) {
+    // A lease that was taken a day ahead runs out a day later: no sooner, and no later.
+    world.time.skip(DAY_MS + HOUR_MS)
+    if (await world.time.run(FINISHED_WITHIN_MS, () => isDone)) return FINISHED_WITHIN_MS
+  }
+  isDone = true
+  world.violate('not-finished', `after ${FINISHED_WITHIN_MS} ms of calm: ${open}`)
+  return world.time.nowMs - startMs
+}
+
+/** Work that failed because its tool did, over and over, is tried again by hand. */
+export async function retryByHand(world: World): Promise<boolean> {
+  let isRetried = false
+  for (const { recording } of await recordingsOf(world)) {
+    for (const work of await world.catalog.work.ofRecording(recording.id)) {
+      if (work.state !== 'failed' || work.error?.code !== 'E_MEDIA_TOOL') continue
+      await world.catalog.work.retry(work.id, new SimulatedClock(world.time).nowMs())
+      isRetried = true
+    }
+  }
+  return isRetried
+}
+
+async function recordingsOf(world: World) {
+  return await world.catalog.upkeep.survey(undefined, 200)
+}
+
+/** Everything is finished and nobody works: do the promises hold? */
+export async function judge(world: World): Promise<void> {
+  await judgeRecordings(world)
+  await mend(world)
+  await judgeVault(world)
+  await judgeReads(world)
+}
+
+/** One recording a deposit, one row of work a stage, one receipt, and the state that its content asks for. */
+async function judgeRecordings(world: World): Promise<void> {
+  const all = await recordingsOf(world)
+  for (const { externalId, acknowledged, isPlayable, path } of world.deposits) {
+    if (acknowledged.size > 1)
+      world.violate('duplicate', `${externalId} was acknowledged as ${[...acknowledged].join()}`)
+    const made = all.filter(({ recording }) => recording.externalId === externalId)
+    if (made.length !== 1) world.violate('duplicate', `${externalId} is ${made.length} recordings`)
+    for (const id of acknowledged) {
+      const one = made.find(({ recording }) => recording.id === id)
+      if (!one) {
+        world.violate('lost', `${externalId} was acknowledged as ${id}, which is not there`)
+        continue
+      }
+      judgeState(world, one.recording, isPlayable)
+      if (one.receipt && world.sourceCopies.has(path)) world.violate('source-kept', `${externalId} has its receipt`)
+      const live = one.attempts.filter(({ state }) => state === 'writing')
+      if (live.length > 0) world.violate('attempt-writing', `${live.length} attempts of ${id}`)
+    }
+  }
+  if (all.length !== world.deposits.length) {
+    world.violate('duplicate', `${all.length} recordings of ${world.deposits.length} deposits`)
+  }
+  for (const { recording } of all) {
+    const stages = (await world.catalog.work.ofRecording(recording.id)).map(({ stage }) => stage)
+    if (new Set(stages).size !== stages.length) world.violate('duplicate', `work of ${recording.id}: ${stages.join()}`)
+  }
+}
+
+function judgeState(world: World, { id, state, reason }: RecordingRow, isPlayable: boolean): void {
+  const due = isPlayable ? 'ready' : 'unplayable'
+  if (state !== due)
+    world.violate('state', `${id} is ${state} and should be ${due}: ${reason?.code} ${reason?.message}`)
+}
+
+/** What the vault does in days: everything looked at, mended, collected. */
+async function mend(world: World): Promise<void> {
+  const ports = outside(world)
+  const { signal } = new AbortController()
+  for (let round = 0; round < REPAIR_ROUNDS; round++) {
+    world.time.skip(7 * HOUR_MS)
+    await world.drive('cards', HOUR_MS, spreadToAll(world, ports))
+    await world.drive('survey', HOUR_MS, survey(ports, signal))
+    await world.drive('scrub', HOUR_MS, scrub(ports, UNLIMITED, signal))
+    const repaired = await world.drive('repair', HOUR_MS, repair(ports, UNLIMITED, signal))
+    if ((await world.catalog.upkeep.backlog()).length === 0 && repaired?.groups === 0) break
+  }
+  await world.drive('state', HOUR_MS, commitState(ports, world.organisation, signal))
+  // Twice: the first time gives up what nobody works on, the second time deletes it.
+  for (let round = 0; round < 2; round++) {
+    world.time.skip(2 * HOUR_MS)
+    await world.drive('collect', HOUR_MS, collect(ports, signal))
+  }
+  const readable = (await world.catalog.installation.nodes()).filter(acceptsReads).map(({ id }) => id)
+  const left = (await world.catalog.layout.collectable(Number.MAX_SAFE_INTEGER, 1000)).filter(({ node }) =>
+    readable.includes(node),
+  )
+  for (const { key, state } of left) world.violate('not-collected', `${key} is ${state}`)
+}
+
+async function spreadToAll(world: World, ports: ReturnType<typeof outside>): Promise<void> {
+  for (const node of await world.catalog.installation.nodes()) {
+    if (node.state === 'active') await spreadCards(ports, node.id)
+  }
+}
+
+/** The independent checker, and what it cannot see. */
+async function judgeVault(world: World): Promise<void> {
+  const ports = outside(world)
+  const leftovers = (id: Id): Promise<string[]> =>
+    Promise.resolve([...(world.nodes[world.nodeIds.indexOf(id)]?.unfinished.keys() ?? [])])
+  const report = await world.drive('fsck', HOUR_MS, fsck({ ...ports, leftovers }, new AbortController().signal))
+  for (const { name, detail, object } of report.violations) world.violate(name, `${detail} ${object ?? ''}`)
+  for (const { name, code } of report.unreachable) world.violate('unreachable', `${name}: ${code}`)
+  for (const node of await world.catalog.installation.nodes()) {
+    if (node.state !== 'draining') continue
+    const rows = await world.catalog.upkeep.objectsOn(node.id, '', undefined, 100)
+    const shares = rows.filter(({ role, state }) => state === 'stored' && ['fragment', 'manifest'].includes(role.kind))
+    if (shares.length > 0) world.violate('not-drained', `${node.name} has ${shares.length} shares`)
+  }
+}
+
+/** Every recording, with as many nodes away as the scheme bears. */
+async function judgeReads(world: World): Promise<void> {
+  const ports = outside(world)
+  const reader = createVaultReader(ports)
+  const rows = (await world.catalog.installation.nodes()).filter(acceptsReads)
+  const away = new Set<Id>()
+  while (away.size < world.scheme.n - world.scheme.k) away.add(world.chance.pick(rows).id)
+  for (const id of away) world.nodes[world.nodeIds.indexOf(id)]!.condition = 'down'
+  for (const deposit of world.deposits) {
+    for (const recording of deposit.acknowledged) {
+      const error = await world.drive('a read', HOUR_MS, world.compare(reader, deposit, recording))
+      if (error)
+        world.violate('unreadable', `${recording} with ${away.size} nodes away: ${error.code} ${error.message}`)
+    }
+  }
+}
+
+function outside(world: World) {
+  const say =
+    (level: string) =>
+    (event: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      world.log('outside', level, event, fields)
+  const log = { info: say('info'), warn: say('warn'), error: say('error') }
+  return portsOf(world.parts, new SimulatedClock(world.time), log)
+}

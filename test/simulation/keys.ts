@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createFileKeyring, type FileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
+import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
+import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
+import { createOrganisation } from '../../src/main/organisations.ts'
+import type { Catalog } from '../../src/ports/catalog.ts'
+import type { OrganisationRow } from '../../src/ports/catalog/access.ts'
+
+/** Cheap argon2id. */
+const KDF_COST = { memoryKiB: 64, passes: 1, parallelism: 1 }
+export const INSTALLATION = '5a'.repeat(16)
+
+/** The keys of every simulated vault of this process: made once, since worlds differ in what happens to them and not in keys. */
+export interface SimulationKeys {
+  readonly keyring: FileKeyring
+  readonly organisation: OrganisationRow
+  readonly card: { readonly epoch: number; readonly card: Uint8Array }
+}
+
+export async function makeKeys(): Promise<SimulationKeys> {
+  const folder = mkdtempSync(join(tmpdir(), 'mosaik-simulation-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const random = nodeRandom()
+  const keyring = await createFileKeyring(
+    {
+      ...{ folder, passphrase: 'a passphrase of simulations', clock: nodeClock, random, primitives: nodePrimitives },
+      record: () => Promise.resolve(),
+      unwrapsPerMinute: Infinity,
+    },
+    KDF_COST,
+  )
+  let made: Omit<SimulationKeys, 'keyring'> | undefined
+  const installation = {
+    addOrganisation: (organisation: OrganisationRow, card: SimulationKeys['card']) => {
+      made = { organisation, card }
+      return Promise.resolve()
+    },
+  }
+  const catalog = { installation } as unknown as Catalog
+  await createOrganisation(
+    { catalog, keyring, installationId: INSTALLATION, primitives: nodePrimitives, clock: nodeClock, random },
+    { name: 'simulated', scheme: { k: 3, n: 5, t: 1 }, placementRule: 'none' },
+  )
+  if (!made) throw new Error('no organisation was made')
+  return { keyring, ...made }
+}

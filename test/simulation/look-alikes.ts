@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * Look-alikes of the public-key algorithms, with their lengths and without their cost. A signature is a hash of public key and message, an
+ * encapsulated secret one of public key and randomness: flipped bits and mixed-up keys are noticed as ever; forgery is not what is simulated.
+ */
+
+function expand(lengthBytes: number, ...parts: readonly (Uint8Array | string)[]): Uint8Array<ArrayBuffer> {
+  const hash = createHash('shake256', { outputLength: lengthBytes })
+  for (const part of parts) hash.update(part)
+  return new Uint8Array(hash.digest())
+}
+
+const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+
+export const ml_dsa65 = {
+  keygen(seed: Uint8Array) {
+    const publicKey = expand(1952, 'ml-dsa', seed)
+    return { publicKey, secretKey: publicKey }
+  },
+  sign: (message: Uint8Array, secretKey: Uint8Array) => expand(3309, 'ml-dsa', secretKey, message),
+  verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
+    equal(signature, expand(3309, 'ml-dsa', publicKey, message)),
+}
+
+export const ed25519 = {
+  getPublicKey: (seed: Uint8Array) => expand(32, 'ed25519', seed),
+  sign: (message: Uint8Array, seed: Uint8Array) => expand(64, 'ed25519', expand(32, 'ed25519', seed), message),
+  verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
+    equal(signature, expand(64, 'ed25519', publicKey, message)),
+}
+
+function kem(
+  label: string,
+  lengths: { readonly publicKey: number; readonly cipherText: number; readonly msgRand: number },
+) {
+  const publicKeyOf = (seed: Uint8Array): Uint8Array<ArrayBuffer> => expand(lengths.publicKey, label, seed)
+  const secretOf = (publicKey: Uint8Array, random: Uint8Array) => expand(32, label, publicKey, random)
+  return {
+    lengths,
+    keygen: (seed: Uint8Array) => ({ publicKey: publicKeyOf(seed), secretKey: seed }),
+    encapsulate(publicKey: Uint8Array, random: Uint8Array) {
+      const cipherText = new Uint8Array(lengths.cipherText)
+      cipherText.set(random)
+      return { cipherText, sharedSecret: secretOf(publicKey, random) }
+    },
+    decapsulate: (cipherText: Uint8Array, seed: Uint8Array) =>
+      secretOf(publicKeyOf(seed), cipherText.subarray(0, lengths.msgRand)),
+  }
+}
+
+export const ml_kem768_x25519 = kem('x-wing', { publicKey: 1216, cipherText: 1120, msgRand: 64 })
+export const ml_kem1024_p384 = kem('p384', { publicKey: 1665, cipherText: 1665, msgRand: 128 })

@@ -1,0 +1,149 @@
+import { MARKER_NAME } from '../../src/format/object-names.ts'
+import type { Deposit, World } from './world.ts'
+import type { WorldEvent } from './weather.ts'
+
+const DAY_MS = 24 * 3_600_000
+const HOUR_MS = 3_600_000
+/** After so long a client takes no answer for a failure and sends its deposit again. */
+const CLIENT_PATIENCE_MS = 15_000
+
+/** Clients deposit, several times at once where they are hasty, until they are told that it is kept. */
+export function startClients(world: World, count: number, withinMs: number): void {
+  for (let i = 0; i < count; i++) {
+    const deposit = world.offer()
+    const hands = world.chance.chance(0.3) ? world.chance.between(2, 10) : 1
+    const beginMs = world.chance.fraction() * withinMs
+    for (let hand = 0; hand < hands; hand++) void client(world, deposit, beginMs)
+  }
+}
+
+async function client(world: World, deposit: Deposit, beginMs: number): Promise<void> {
+  await world.time.sleep(beginMs)
+  while (true) {
+    const api = world.living('api')[0]
+    if (api) {
+      const answer = api.intake.deposit(world.organisation, {
+        info: {
+          title: `Meeting ${deposit.externalId}`,
+          source: { kind: 'simulated', externalId: deposit.externalId },
+          host: { id: 'host', name: 'Ada', email: null },
+          participants: [],
+          startedAtMs: 1_700_000_000_000,
+        },
+        original: {
+          ...{ kind: 'file', path: deposit.path, sizeBytes: deposit.content.length, modifiedAtMs: 1 },
+          deleteAfterReceipt: true,
+        },
+        captions: null,
+      })
+      const patience = world.time.sleep(CLIENT_PATIENCE_MS).then(() => undefined)
+      const deposited = await Promise.race([answer.catch(() => undefined), patience])
+      if (deposited) {
+        world.trace(`acknowledged ${deposit.externalId} as ${deposited.recording}`)
+        deposit.acknowledged.add(deposited.recording)
+        return
+      }
+    }
+    await world.time.sleep(500 + world.chance.fraction() * 5000)
+  }
+}
+
+/** Somebody watches during the storm: what comes must be right, and what does not come must say so. */
+export async function watch(world: World, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    await world.time.sleep(3000 + world.chance.fraction() * 15_000)
+    const api = world.living('api')[0]
+    const kept = world.deposits.filter(({ acknowledged }) => acknowledged.size > 0)
+    if (!api || kept.length === 0) continue
+    const deposit = world.chance.pick(kept)
+    const [recording = ''] = deposit.acknowledged
+    await Promise.race([world.compare(api.reader, deposit, recording), world.time.sleep(120_000)])
+  }
+}
+
+/** Things happen to the world until the storm is over. */
+export async function storm(world: World, isOver: () => boolean): Promise<void> {
+  const { chance, time, weatherAtStorm } = world
+  if (weatherAtStorm.events.length === 0) return
+  const happened = new Set<WorldEvent>()
+  while (true) {
+    await time.sleep(2000 + chance.fraction() * 20_000)
+    if (isOver()) return
+    const event = chance.pick(weatherAtStorm.events)
+    const isOnce = ['lose-node', 'drain', 'second-upkeep', 'suspend'].includes(event)
+    if (isOnce && happened.has(event)) continue
+    happened.add(event)
+    world.figures.events++
+    world.trace(`event ${event}`)
+    await happen(world, event)
+  }
+}
+
+async function happen(world: World, event: WorldEvent): Promise<void> {
+  const { chance, time } = world
+  const forAWhile = (longestMs: number, end: () => void): void =>
+    void time.sleep(chance.fraction() * longestMs).then(end)
+  switch (event) {
+    case 'flush':
+      return world.queue.flush()
+    case 'node-down':
+    case 'node-full': {
+      const node = chance.pick(world.nodes)
+      node.condition = event === 'node-down' ? 'down' : 'full'
+      return forAWhile(90_000, () => (node.condition = 'well'))
+    }
+    case 'kill-all':
+      for (const { process } of world.living()) process.kill('with all others')
+      return
+    case 'clock': {
+      const living = world.living()
+      if (living.length === 0) return
+      const { process } = chance.pick(living)
+      process.clock.skewMs = chance.pick([DAY_MS, -DAY_MS, HOUR_MS, -HOUR_MS])
+      world.hadClockJump = true
+      world.trace(`the clock of ${process.name} is wrong by ${process.clock.skewMs} ms`)
+      return forAWhile(60_000, () => (process.clock.skewMs = 0))
+    }
+    case 'damage':
+      return damage(world)
+    case 'lose-node':
+      return await loseNode(world)
+    case 'drain': {
+      const index = chance.between(0, world.nodes.length - 1)
+      if (world.nodes[index] === world.fragile) return
+      return await world.catalog.installation.setNodeState(world.nodeIds[index]!, 'draining')
+    }
+    case 'second-upkeep':
+      return world.start('upkeep')
+    case 'suspend':
+      return time.skip(chance.fraction() * 10 * 60_000)
+  }
+}
+
+/** Something rots on the fragile node. */
+function damage(world: World): void {
+  const { chance, fragile } = world
+  const keys = [...fragile.objects.keys()].filter((key) => key !== MARKER_NAME).toSorted()
+  if (keys.length === 0) return
+  const key = chance.pick(keys)
+  const bytes = fragile.objects.get(key)!
+  const kind = chance.pick(['flip', 'truncate', 'delete', 'swap'])
+  world.trace(`${kind} ${key} on ${fragile.name}`)
+  if (kind === 'flip') fragile.flip(key, chance.between(0, bytes.length - 1))
+  if (kind === 'truncate') fragile.objects.set(key, bytes.slice(0, chance.between(0, bytes.length - 1)))
+  if (kind === 'delete') fragile.objects.delete(key)
+  if (kind === 'swap') {
+    const other = chance.pick(keys)
+    fragile.objects.set(key, fragile.objects.get(other)!)
+    fragile.objects.set(other, bytes)
+  }
+}
+
+/** The fragile node comes back empty, as another disk does, and somebody dismisses it. */
+async function loseNode(world: World): Promise<void> {
+  const { fragile, nodes, nodeIds, time, chance } = world
+  fragile.objects.clear()
+  fragile.unfinished.clear()
+  await time.sleep(chance.fraction() * 30_000)
+  await world.catalog.installation.setNodeState(nodeIds[nodes.indexOf(fragile)]!, 'dismissed')
+}
