@@ -66,8 +66,13 @@ export async function commitManifest(
     },
     signal,
   )
+  const receipt = await request
+    .receipt?.({ generation, manifestSharesVerified: placed.sharesVerified })
+    .catch(async (error: unknown) => {
+      await placed.discard()
+      throw error
+    })
   try {
-    const receipt = await request.receipt?.({ generation, manifestSharesVerified: placed.sharesVerified })
     await ports.layout.commitGeneration(
       {
         recording,
@@ -84,7 +89,7 @@ export async function commitManifest(
     )
   } catch (error) {
     // Only what surely was not committed: a database that answered nothing may have done it.
-    if (isMosaikError(error, 'E_CONFLICT', 'E_SIGNATURE', 'E_FORMAT_FIELD')) await placed.discard()
+    if (isMosaikError(error, 'E_CONFLICT')) await placed.discard()
     throw error
   }
   return manifest

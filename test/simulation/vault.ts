@@ -4,6 +4,7 @@ import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { issueReceipt } from '../../src/ledger/receipt.ts'
 import { CatalogNodePool } from '../../src/main/node-pool.ts'
 import { announcer, queueTable, startWorkers } from '../../src/main/queues.ts'
+import { shareSigner } from '../../src/main/share-signer.ts'
 import { startUpkeep } from '../../src/main/upkeep.ts'
 import { startHealthUpkeep } from '../../src/main/upkeep-health.ts'
 import { createIntake } from '../../src/pipeline/intake.ts'
@@ -33,6 +34,8 @@ export interface VaultParts {
   readonly sources: SourceAccess
   readonly random: Random
 }
+
+const SCRUB_PERIOD_MS = 30 * 24 * 3_600_000
 
 // Kernel and tables: without state.
 const engine = createInlineEngine()
@@ -72,7 +75,7 @@ export function portsOf(parts: VaultParts, clock: Clock, log: Log, process?: Sim
       installation: catalog.installation,
       links: catalog.links,
     },
-    sign: (organisation: string, message: Uint8Array) => keyring.sign(organisation, 'mosaik/v1/share', message),
+    signer: shareSigner(keyring),
   }
 }
 
@@ -96,11 +99,11 @@ export function startProcess(kind: Kind, process: SimulatedProcess, parts: Vault
       media: process.port('media', parts.media),
       sources: process.port('sources', parts.sources),
       issueReceipt: async ({ scheme, ...facts }) => {
-        const { signing } = await ports.keyring.publicKeys(facts.organisation)
+        const { signing, epoch } = await ports.keyring.publicKeys(facts.organisation)
         return await issueReceipt({
           facts: { ...facts, ...scheme, installation: INSTALLATION },
           signing,
-          sign: (message) => ports.keyring.sign(facts.organisation, 'mosaik/v1/receipt', message),
+          sign: (message) => ports.keyring.sign(facts.organisation, epoch, 'mosaik/v1/receipt', message),
           primitives: nodePrimitives,
         })
       },
@@ -109,7 +112,7 @@ export function startProcess(kind: Kind, process: SimulatedProcess, parts: Vault
   }
   if (kind === 'upkeep') {
     startUpkeep({ ...ports, spool: noSpool }, { vault: true, spool: false, watch: true })
-    startHealthUpkeep(ports)
+    startHealthUpkeep({ ...ports, scrubPeriodMs: SCRUB_PERIOD_MS })
   }
   return { process, reader, intake }
 }
