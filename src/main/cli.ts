@@ -16,6 +16,7 @@ import { parseScheme, setPolicy } from './commands/policy.ts'
 import { rebuildCommand, type RebuildOptions } from './commands/rebuild.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
 import { parseSharing, recoveryKey } from './commands/recovery-key.ts'
+import { rotateKeysCommand, type RotateKeysOptions } from './commands/rotate-keys.ts'
 import { start } from './commands/start.ts'
 import {
   linkPasscodeFromEnvironment,
@@ -276,6 +277,20 @@ program
   .action(async () => {
     const { config, screen } = surroundings()
     await passphraseCommand(config, screen, newPassphraseFileFromEnvironment())
+  })
+
+program
+  .command('rotate-keys')
+  .description('vault and signing keys of a new epoch; the running vault wraps what is stored anew')
+  .addOption(new Option('--status', 'how far that is').conflicts('destroyOld'))
+  .option('--destroy-old', 'destroy the keys of earlier epochs, when nothing needs them any more')
+  .option(
+    '--recovery-key-file <file>',
+    'sign the new vault card with the recovery key instead of the present signing key',
+  )
+  .action(async (options: RotateKeysOptions) => {
+    const { config, screen } = surroundings()
+    await rotateKeysCommand(config, screen, options)
   })
 
 program

@@ -21,7 +21,7 @@ export interface NodeOperationsPorts {
   readonly clock: Clock
   readonly random: Random
   /** Puts every organisation's vault card on the node. */
-  readonly spreadCards: (node: Id) => Promise<void>
+  readonly spreadCards: (node: Id) => Promise<unknown>
   /** The organisations' states have to be written anew. */
   readonly nodesChanged: () => void
 }

@@ -1,4 +1,4 @@
-import { isMosaikError } from '../domain/errors.ts'
+import { isMosaikError, type MosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { Scheme } from '../domain/dispersal.ts'
 import type { PlacementRule } from '../domain/placement.ts'
@@ -55,8 +55,13 @@ export async function createOrganisation(
 
 const CARD_TIMEOUT_MS = 30_000
 
-/** Puts every card that is missing onto a node. Safe to repeat; a node that does not answer gets its cards another time. */
-export async function spreadCards(ports: CardPorts, node: Id): Promise<void> {
+/**
+ * Puts every card that is missing onto a node. Safe to repeat; a node that does not answer gets its cards another time.
+ *
+ * @returns why a card is not there, for each that is not.
+ */
+export async function spreadCards(ports: CardPorts, node: Id): Promise<MosaikError[]> {
+  const troubles: MosaikError[] = []
   for (const { id: organisation } of await ports.catalog.installation.organisations()) {
     const placed = await ports.catalog.layout.organisationObjects(organisation, 'card')
     for (const card of await ports.catalog.installation.cards(organisation)) {
@@ -81,7 +86,9 @@ export async function spreadCards(ports: CardPorts, node: Id): Promise<void> {
       } catch (error) {
         if (!isMosaikError(error)) throw error
         ports.log.warn('cards.node-failed', { node, code: error.code })
+        troubles.push(error)
       }
     }
   }
+  return troubles
 }

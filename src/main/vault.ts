@@ -51,6 +51,7 @@ import { shareSigner } from './share-signer.ts'
 import { checkSpool } from './spool-folder.ts'
 import { createDoctor } from './upkeep-doctor.ts'
 import { DAY_MS, startHealthUpkeep } from './upkeep-health.ts'
+import { startRewrapUpkeep } from './upkeep-rewrap.ts'
 import { startUpkeep, type Upkeep } from './upkeep.ts'
 import { findingLog } from '../upkeep/blind/read-findings.ts'
 
@@ -229,6 +230,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         scrubPeriodMs,
       })
       closing.push(() => health.close())
+    }
+    if (!isReadOnly && does('upkeep')) {
+      const rewrapping = startRewrapUpkeep(common)
+      closing.push(() => rewrapping.close())
     }
     const organisations: OrganisationPorts = common
     const nodes = createNodeOperations({

@@ -21,7 +21,8 @@ export interface ManifestToCommit {
   /** Attempts that this manifest no longer names. */
   readonly supersede: readonly Id[]
   readonly change: RecordingChange
-  readonly fence: Fence
+  /** The work that the caller does; without one nobody may be working on the recording. */
+  readonly fence: Fence | undefined
   /** Makes the receipt once the shares are verified; it is kept in the same transaction as the generation. */
   readonly receipt?: (committed: {
     readonly generation: number
@@ -62,7 +63,7 @@ export async function commitManifest(
       body: encodeManifest(manifest),
       scheme: request.scheme,
       nodes: request.nodes,
-      fence: request.fence,
+      ...(request.fence ? { fence: request.fence } : {}),
     },
     signal,
   )
@@ -79,6 +80,7 @@ export async function commitManifest(
         generation,
         sharing: placed.sharing,
         sealedSha256: placed.sealedSha256,
+        epoch: placed.epoch,
         attempts: request.attempts,
         supersede: request.supersede,
         atMs: ports.clock.nowMs(),

@@ -49,7 +49,7 @@ export interface PublicKeyring {
   /**
    * Signature pair (3373 bytes) by the organisation's signing key of `epoch` over context ‖ 00 ‖ message. The epoch is that of the public
    * keys which the caller names in what it signs: another one may come into force in between.
-   * @throws E_KEYRING_KEY_UNKNOWN when the epoch is over and its keys are destroyed
+   * @throws E_CONFLICT when the epoch is over and its keys are destroyed: whoever tries again does so under the next
    */
   sign(organisation: Id, epoch: number, context: SigningContext, message: Uint8Array): Promise<Uint8Array>
 }
@@ -74,8 +74,8 @@ export interface EpochKeys {
    * every node. @throws E_KEYRING_KEY_UNKNOWN
    */
   beginEpoch(organisation: Id, epoch: number): Promise<void>
-  /** Destroys the seeds of all epochs before the one in force, and what a rebuild left. What still is sealed to them, only the recovery key opens. */
-  destroyOldKeys(organisation: Id): Promise<void>
+  /** Destroys the seeds of all epochs before `epoch`, and what a rebuild left. What still is sealed to them, only the recovery key opens. */
+  destroyOldKeys(organisation: Id, epoch: number): Promise<void>
 }
 
 /** Keys of the sealed spool (docs/FORMAT.md §10): replaced at least daily and when the spool is empty. */

@@ -4,14 +4,18 @@ import { isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import { acceptsReads } from '../domain/node.ts'
 import { objectPrefix } from '../format/object-names.ts'
+import type { InstallationCatalog } from '../ports/catalog/access.ts'
 import type { PublicKeyring } from '../ports/keyring.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import { parseAndVerifyShare } from './open-document.ts'
+import { signersOf } from './signers.ts'
 
 export interface NewestStatePorts {
   readonly pool: NodePool
   readonly keyring: Pick<PublicKeyring, 'publicKeys'>
   readonly primitives: Primitives
+  /** Cards of all epochs: the newest state may be of an earlier one. */
+  readonly installation: Pick<InstallationCatalog, 'cards'>
 }
 
 /**
@@ -24,7 +28,7 @@ export async function newestStateGeneration(
   signal: AbortSignal,
 ): Promise<number> {
   const { signing } = await ports.keyring.publicKeys(organisation)
-  const trusted = [trustedSigner(ports.primitives, organisation, signing)]
+  const trusted = [trustedSigner(ports.primitives, organisation, signing), ...(await signersOf(ports, organisation))]
   const nodes = (await ports.pool.nodes()).filter(acceptsReads)
   const newest = await Promise.all(nodes.map(({ id }) => newestOnNode(ports, id, trusted, signal)))
   return Math.max(0, ...newest)

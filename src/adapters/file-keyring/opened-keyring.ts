@@ -100,7 +100,10 @@ export class FileKeyring implements Keyring {
   async sign(organisation: Id, epoch: number, context: SigningContext, message: Uint8Array): Promise<Uint8Array> {
     const secrets = this.#organisation(organisation).epochs.find((one) => one.epoch === epoch)
     if (secrets === undefined) {
-      throw unknownKey(`the signing key of epoch ${epoch} is not here`, { organisation, epoch })
+      throw new MosaikError('E_CONFLICT', `epoch ${epoch} is over and its signing key destroyed: sign under the next`, {
+        organisation,
+        epoch,
+      })
     }
     return Promise.resolve(signPair(this.#derived.signer(organisation, secrets), context, message))
   }
@@ -162,8 +165,8 @@ export class FileKeyring implements Keyring {
     await this.#change((secrets) => withEpochBegun(secrets, organisation, epoch))
   }
 
-  async destroyOldKeys(organisation: Id): Promise<void> {
-    await this.#change((secrets) => withoutOldKeys(secrets, organisation))
+  async destroyOldKeys(organisation: Id, epoch: number): Promise<void> {
+    await this.#change((secrets) => withoutOldKeys(secrets, organisation, epoch))
   }
 
   async pendingRecoverySeed(organisation: Id): Promise<Uint8Array | undefined> {

@@ -56,11 +56,13 @@ export function withEpochBegun(secrets: KeyringSecrets, organisation: Id, epoch:
   return withOrganisation(secrets, organisation, { ...rest, epochs: [...before.epochs, nextEpoch] })
 }
 
-/** Without the seeds of the epochs before the one in force, and without the recovery seed that a rebuild left. */
-export function withoutOldKeys(secrets: KeyringSecrets, organisation: Id): KeyringSecrets {
+/** Without the seeds of the epochs before `epoch`, and without the recovery seed that a rebuild left; the epoch in force stays. */
+export function withoutOldKeys(secrets: KeyringSecrets, organisation: Id, epoch: number): KeyringSecrets {
   const { rebuildSeed, ...before } = organisationSecrets(secrets, organisation)
-  if (before.epochs.length === 1 && rebuildSeed === undefined) return secrets
-  return withOrganisation(secrets, organisation, { ...before, epochs: [epochInForce(before)] })
+  const inForce = epochInForce(before)
+  const epochs = before.epochs.filter((one) => one.epoch >= epoch || one === inForce)
+  if (epochs.length === before.epochs.length && rebuildSeed === undefined) return secrets
+  return withOrganisation(secrets, organisation, { ...before, epochs })
 }
 
 function withOrganisation(secrets: KeyringSecrets, organisation: Id, one: OrganisationSecrets): KeyringSecrets {

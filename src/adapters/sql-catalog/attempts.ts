@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { AttemptRow, GenerationRow, LayoutCatalog } from '../../ports/catalog/layout.ts'
+import type { Fence } from '../../ports/catalog/recordings.ts'
 import type { Database } from './database.ts'
 import { unknownRecording } from './errors.ts'
 import { holdFence } from './fence.ts'
@@ -68,8 +69,8 @@ export function attemptsAndGenerations(
 
     async reserveGeneration(recording, expectedStored, fence) {
       return await database.transaction('reserve a generation', async (trx) => {
-        await holdFence(database, trx, fence)
-        const stored = await lockRecording(database, trx, recording)
+        await holdWork(database, trx, recording, fence)
+        const { generation: stored } = await lockRecording(database, trx, recording)
         if (stored !== expectedStored) {
           throw new MosaikError(
             'E_CONFLICT',
@@ -92,7 +93,7 @@ export function attemptsAndGenerations(
           .execute()
         await trx
           .insertInto('generations')
-          .values({ recording, generation, state: 'reserved', sharing: null, sealed_sha256: null })
+          .values({ recording, generation, state: 'reserved', sharing: null, sealed_sha256: null, epoch: 0 })
           .execute()
         return generation
       })
@@ -100,9 +101,10 @@ export function attemptsAndGenerations(
 
     async commitGeneration(commit, fence) {
       await database.transaction('commit a generation', async (trx) => {
-        await holdFence(database, trx, fence)
-        await lockRecording(database, trx, commit.recording)
+        await holdWork(database, trx, commit.recording, fence)
+        const { organisation } = await lockRecording(database, trx, commit.recording)
         if (!(await storeGeneration(trx, commit))) return
+        await requireEpoch(database, trx, organisation, commit.epoch)
         for (const attempt of commit.attempts) {
           const { numUpdatedRows } = await trx
             .updateTable('attempts')
@@ -156,16 +158,66 @@ export function attemptsAndGenerations(
   }
 }
 
-/** The stored generation of the recording, which nobody else changes until the transaction ends. */
-async function lockRecording(database: Database, trx: Transaction<Tables>, recording: Id): Promise<number> {
+/** Holds the caller's work; without one, keeps everybody else from beginning any on the recording until the transaction ends. */
+async function holdWork(
+  database: Database,
+  trx: Transaction<Tables>,
+  recording: Id,
+  fence: Fence | undefined,
+): Promise<void> {
+  if (fence) {
+    await holdFence(database, trx, fence)
+    return
+  }
+  const unfinished = await trx
+    .selectFrom('work')
+    .select('state')
+    .where('recording', '=', recording)
+    .where('state', 'in', ['pending', 'running'])
+    .orderBy('id')
+    .$if(database.dialect === 'postgres', (query) => query.forNoKeyUpdate())
+    .execute()
+  if (unfinished.some(({ state }) => state === 'running')) {
+    throw new MosaikError('E_CONFLICT', 'somebody works on the recording and will write its manifest', { recording })
+  }
+}
+
+/** @throws E_CONFLICT when manifests of the epoch are no longer taken: its key is about to be destroyed. */
+async function requireEpoch(
+  database: Database,
+  trx: Transaction<Tables>,
+  organisation: Id,
+  epoch: number,
+): Promise<void> {
+  const row = await trx
+    .selectFrom('organisations')
+    .select('least_epoch')
+    .where('id', '=', organisation)
+    // Whoever retires the epoch waits for this commit, and then counts it.
+    .$if(database.dialect === 'postgres', (query) => query.forShare())
+    .executeTakeFirst()
+  if (row && epoch < row.least_epoch) {
+    throw new MosaikError('E_CONFLICT', `the manifest is sealed to the vault key of epoch ${epoch}, which is over`, {
+      organisation,
+      epoch,
+    })
+  }
+}
+
+/** Stored generation and owner of the recording, which nobody else changes until the transaction ends. */
+async function lockRecording(
+  database: Database,
+  trx: Transaction<Tables>,
+  recording: Id,
+): Promise<{ readonly generation: number; readonly organisation: Id }> {
   const row = await trx
     .selectFrom('recordings')
-    .select('generation')
+    .select(['generation', 'organisation'])
     .where('id', '=', recording)
     .$if(database.dialect === 'postgres', (query) => query.forNoKeyUpdate())
     .executeTakeFirst()
   if (!row) throw unknownRecording(recording)
-  return row.generation
+  return row
 }
 
 /** reserved → stored. False when this very commit was made before. @throws E_CONFLICT when another reservation came after. */
@@ -173,10 +225,10 @@ async function storeGeneration(
   trx: Transaction<Tables>,
   commit: Parameters<LayoutCatalog['commitGeneration']>[0],
 ): Promise<boolean> {
-  const { recording, generation, sharing, sealedSha256 } = commit
+  const { recording, generation, sharing, sealedSha256, epoch } = commit
   const { numUpdatedRows } = await trx
     .updateTable('generations')
-    .set({ state: 'stored', sharing, sealed_sha256: sealedSha256 })
+    .set({ state: 'stored', sharing, sealed_sha256: sealedSha256, epoch })
     .where('recording', '=', recording)
     .where('generation', '=', generation)
     .where('state', '=', 'reserved')
@@ -241,5 +293,6 @@ export function toGeneration(row: Row<'generations'>): GenerationRow {
     state: row.state as GenerationRow['state'],
     sharing: row.sharing,
     sealedSha256: toBytesOrNull(row.sealed_sha256),
+    epoch: row.epoch,
   }
 }

@@ -93,6 +93,17 @@ export function installationCatalog(database: Database): InstallationCatalog {
       return numUpdatedRows > 0n
     },
 
+    async retireEpochsBefore(organisation, leastEpoch) {
+      await database.run('retire epochs', (db) =>
+        db
+          .updateTable('organisations')
+          .set({ least_epoch: leastEpoch })
+          .where('id', '=', organisation)
+          .where('least_epoch', '<', leastEpoch)
+          .execute(),
+      )
+    },
+
     async putCard(organisation, epoch, card) {
       await database.run('keep a vault card', (db) =>
         db

@@ -4,10 +4,11 @@ import type { Database, DialectName } from './database.ts'
 import { first } from './migrations/0001-first.ts'
 import { upkeep } from './migrations/0002-upkeep.ts'
 import { linkPasscodes } from './migrations/0003-link-passcodes.ts'
+import { epochs } from './migrations/0004-epochs.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Tables } from './schema.ts'
 
-const migrations: readonly Migration[] = [first, upkeep, linkPasscodes]
+const migrations: readonly Migration[] = [first, upkeep, linkPasscodes, epochs]
 
 /** Version of the schema that this release reads and writes. */
 export const schemaVersion = Math.max(...migrations.map((migration) => migration.version))

@@ -62,6 +62,8 @@ export interface OrganisationsTable {
   created_at_ms: number
   state_generation: number
   state_sha256: Uint8Array | null
+  /** Manifests of earlier epochs are no longer committed. */
+  least_epoch: Generated<number>
 }
 
 export interface NodesTable {
@@ -147,6 +149,8 @@ export interface GenerationsTable {
   state: string
   sharing: string | null
   sealed_sha256: Uint8Array | null
+  /** Of the vault key that it is sealed to; 0 when not known. */
+  epoch: Generated<number>
 }
 
 export interface ObjectsTable {

@@ -57,10 +57,10 @@ export function restoreCatalog(database: Database): Pick<UpkeepCatalog, 'restore
             })
             .execute()
         }
-        for (const { generation, state, sharing, sealedSha256 } of generations) {
+        for (const { generation, state, sharing, sealedSha256, epoch } of generations) {
           await trx
             .insertInto('generations')
-            .values({ recording: recording.id, generation, state, sharing, sealed_sha256: sealedSha256 })
+            .values({ recording: recording.id, generation, state, sharing, sealed_sha256: sealedSha256, epoch })
             .execute()
         }
         await insertObjects(trx, objects, database.nowMs())

@@ -38,6 +38,33 @@ export function upkeepCatalog(database: Database): UpkeepCatalog {
       return (await select((query) => query.where('id', '=', recording)))[0]
     },
 
+    async sealedBeforeEpoch(organisation, epoch, after, limit) {
+      const rows = await database.run('look for manifests of earlier epochs', (db) =>
+        withManifest(db, organisation)
+          .select('recordings.id')
+          .where('generations.epoch', '<', epoch)
+          .$if(after !== undefined, (query) => query.where('recordings.id', '>', after as string))
+          .orderBy('recordings.id')
+          .limit(limit)
+          .execute(),
+      )
+      return rows.map(({ id }) => id)
+    },
+
+    async countSealedBeforeEpoch(organisation, epoch) {
+      const { before, all } = await database.run('count manifests of earlier epochs', (db) =>
+        withManifest(db, organisation)
+          .select(sql<number>`cast(count(*) as bigint)`.as('all'))
+          .select(
+            sql<number>`cast(coalesce(sum(case when generations.epoch < ${epoch} then 1 else 0 end), 0) as bigint)`.as(
+              'before',
+            ),
+          )
+          .executeTakeFirstOrThrow(),
+      )
+      return { before: Number(before), all: Number(all) }
+    },
+
     async objectsOn(node, prefix, after, limit) {
       const rows = await database.run('walk the objects of a node', (db) =>
         db
@@ -308,4 +335,17 @@ function toFinding(row: Row<'findings'>): FindingRow {
     foundAtMs: row.found_at_ms,
     triesCount: row.tries,
   }
+}
+
+/** Recordings of an organisation with the row of their newest manifest. */
+function withManifest(db: Kysely<Tables>, organisation: Id) {
+  return db
+    .selectFrom('recordings')
+    .innerJoin('generations', (join) =>
+      join
+        .onRef('generations.recording', '=', 'recordings.id')
+        .onRef('generations.generation', '=', 'recordings.generation'),
+    )
+    .where('recordings.organisation', '=', organisation)
+    .where('recordings.generation', '>', 0)
 }

@@ -35,20 +35,22 @@ export function uploadCatalog(database: Database): UploadCatalog {
     },
 
     async updateUpload(id, change, atMs) {
-      const { numUpdatedRows } = await database.run('change an upload', (db) =>
-        db
+      await database.transaction('change an upload', async (trx) => {
+        const row = await trx.selectFrom('uploads').select('metadata').where('id', '=', id).executeTakeFirst()
+        if (!row) throw new MosaikError('E_INPUT', `there is no upload ${id}`, { upload: id })
+        await trx
           .updateTable('uploads')
           .set({
             updated_at_ms: atMs,
+            ...(change.state === 'consumed' ? { metadata: withoutHash(row.metadata) } : {}),
             ...(change.state === undefined ? {} : { state: change.state }),
             ...(change.lengthBytes === undefined ? {} : { length_bytes: change.lengthBytes }),
             ...(change.offsetBytes === undefined ? {} : { offset_bytes: change.offsetBytes }),
             ...(change.recording === undefined ? {} : { recording: change.recording }),
           })
           .where('id', '=', id)
-          .executeTakeFirstOrThrow(),
-      )
-      if (numUpdatedRows === 0n) throw new MosaikError('E_INPUT', `there is no upload ${id}`, { upload: id })
+          .execute()
+      })
     },
 
     async uploads(state, updatedBeforeMs) {
@@ -69,6 +71,12 @@ export function uploadCatalog(database: Database): UploadCatalog {
       await database.run('remove an upload', (db) => db.deleteFrom('uploads').where('id', '=', id).execute())
     },
   }
+}
+
+/** The hash of the content is in the sealed manifest by then; a hash in clear would tell who has the content. */
+function withoutHash(metadata: string): string {
+  const { sha256: _gone, ...rest } = fromJson<Readonly<Record<string, string>>>(metadata)
+  return JSON.stringify(rest)
 }
 
 function toUpload(row: Row<'uploads'>): UploadRow {

@@ -42,6 +42,8 @@ export interface InstallationCatalog {
   ): Promise<void>
   /** Compare-and-set of the state document's sequence number. False when `expected` is not the present one. */
   advanceState(id: Id, expected: number, next: number, sha256: Uint8Array): Promise<boolean>
+  /** From now on no manifest of an epoch before `leastEpoch` is committed: its vault key is about to be destroyed. Never goes back. */
+  retireEpochsBefore(organisation: Id, leastEpoch: number): Promise<void>
   /** Keeps an organisation's vault card of an epoch (docs/FORMAT.md §8); the first one of an epoch stays. */
   putCard(organisation: Id, epoch: number, card: Uint8Array): Promise<void>
   /** The organisation's cards, oldest epoch first. */

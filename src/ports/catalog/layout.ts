@@ -54,6 +54,8 @@ export interface GenerationRow {
   readonly sharing: Id | null
   /** SHA-256 of the sealed document; null while reserved. */
   readonly sealedSha256: Uint8Array | null
+  /** Epoch of the vault key that it is sealed to; 0 when not known: while reserved, and after a rebuild. */
+  readonly epoch: number
 }
 
 /** What lies where (docs/FORMAT.md "Layout is not in the manifest"). */
@@ -73,13 +75,16 @@ export interface LayoutCatalog {
   exposures(sharing: Id): Promise<Exposure[]>
   /**
    * Reserves the next generation number of the recording: one higher than every number ever reserved. The number is never
-   * given twice, whatever happens to the caller. @throws E_LEASE_LOST, E_CONFLICT when `expectedStored` is no longer the latest stored one.
+   * given twice, whatever happens to the caller.
+   * @param fence the work that the caller does on the recording; without one nobody may be working on it.
+   * @throws E_LEASE_LOST, E_CONFLICT when `expectedStored` is no longer the latest stored one, or somebody works on the recording.
    */
-  reserveGeneration(recording: Id, expectedStored: number, fence: Fence): Promise<number>
+  reserveGeneration(recording: Id, expectedStored: number, fence: Fence | undefined): Promise<number>
   /**
    * In one transaction: the generation is stored; attempts named in `attempts` become `stored` with their sealed length; the shares of
    * earlier generations and attempts in `supersede` become `superseded`; the recording's `generation` is set.
-   * @throws E_LEASE_LOST
+   * @param fence as for `reserveGeneration`: of two that change a manifest, the one that does the recording's work wins.
+   * @throws E_LEASE_LOST, E_CONFLICT when another reservation came after, somebody works on the recording, or the epoch is over
    */
   commitGeneration(
     commit: {
@@ -87,6 +92,8 @@ export interface LayoutCatalog {
       readonly generation: number
       readonly sharing: Id
       readonly sealedSha256: Uint8Array
+      /** Epoch of the vault key that it is sealed to. */
+      readonly epoch: number
       readonly attempts: readonly { readonly id: Id; readonly sealedBytes: number }[]
       readonly supersede: readonly Id[]
       /** Kept in the same transaction (the first one stays): a crash never separates a stored original from its receipt. */
@@ -95,7 +102,7 @@ export interface LayoutCatalog {
       readonly change?: RecordingChange
       readonly atMs: number
     },
-    fence: Fence,
+    fence: Fence | undefined,
   ): Promise<void>
   generation(recording: Id, generation: number): Promise<GenerationRow | undefined>
   /** Objects whose own row says `failed` or `superseded`, unchanged since `beforeMs`: the only ones that a collector may delete. */

@@ -69,6 +69,10 @@ export interface UpkeepCatalog {
   /** Recordings of all organisations in order of id, from after `after`. At most 200. */
   survey(after: Id | undefined, limit: number): Promise<SurveyedRecording[]>
   surveyed(recording: Id): Promise<SurveyedRecording | undefined>
+  /** Recordings whose newest manifest is sealed to a vault key of an epoch before `epoch`, or to one that is not known; in order of id, from after `after`. */
+  sealedBeforeEpoch(organisation: Id, epoch: number, after: Id | undefined, limit: number): Promise<Id[]>
+  /** How many they are, of how many that have a manifest. */
+  countSealedBeforeEpoch(organisation: Id, epoch: number): Promise<{ readonly before: number; readonly all: number }>
   /** Rows of objects of a node whose key starts with `prefix`, in every state, in order of key from after `after`. */
   objectsOn(node: Id, prefix: string, after: ObjectKey | undefined, limit: number): Promise<ObjectRow[]>
   object(node: Id, key: ObjectKey): Promise<ObjectRow | undefined>

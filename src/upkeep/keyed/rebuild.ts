@@ -209,11 +209,11 @@ async function rowsOf(
   objects.push(...shareRows(newest, organisation, recording, nowMs))
   const { generation, sharing, sealedSha256 } = newest
   const generations: GenerationRow[] = [
-    { recording, generation, state: 'stored', sharing, sealedSha256 },
+    { recording, generation, state: 'stored', sharing, sealedSha256, epoch: 0 },
     // Their numbers are never given again.
     ...incomplete.map((one) => ({
       ...{ recording, generation: one.generation, state: 'abandoned' as const },
-      ...{ sharing: null, sealedSha256: null },
+      ...{ sharing: null, sealedSha256: null, epoch: 0 },
     })),
   ]
   const scheme = attempts[0]?.scheme ?? { k: newest.k, n: newest.n, t: newest.k - 1 }

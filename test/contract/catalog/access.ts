@@ -352,6 +352,14 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
       expect(await catalog.uploads.uploads('complete', day + 3)).toEqual([complete])
       expect(await catalog.uploads.uploads('complete', day + 2)).toEqual([])
       expect(await catalog.uploads.uploads('receiving', day + 3)).toEqual([])
+      // Once it is stored, the hash of the content is in the sealed manifest, and nowhere in clear.
+      const hashed = { ...upload, id: newId(), metadata: { filename: 'a', sha256: 'ab'.repeat(32) } }
+      await catalog.uploads.addUpload(hashed)
+      await catalog.uploads.updateUpload(hashed.id, { state: 'complete' }, day + 3)
+      expect((await catalog.uploads.upload(hashed.id))?.metadata).toEqual(hashed.metadata)
+      await catalog.uploads.updateUpload(hashed.id, { state: 'consumed' }, day + 4)
+      await catalog.uploads.updateUpload(hashed.id, { state: 'consumed' }, day + 4)
+      expect((await catalog.uploads.upload(hashed.id))?.metadata).toEqual({ filename: 'a' })
       await catalog.uploads.removeUpload(upload.id)
       await catalog.uploads.removeUpload(upload.id)
       expect(await catalog.uploads.upload(upload.id)).toBeUndefined()

@@ -27,6 +27,7 @@ export function generationSuite(underTest: () => CatalogUnderTest): void {
         state: 'reserved',
         sharing: null,
         sealedSha256: null,
+        epoch: 0,
       })
       expect(await catalog.layout.generation(recording, 3)).toBeUndefined()
       expect(await outcome(catalog.layout.reserveGeneration(recording, 1, fence))).toBe('E_CONFLICT')
@@ -170,19 +171,79 @@ export function generationSuite(underTest: () => CatalogUnderTest): void {
       expect((await catalog.layout.collectable(day + 1, 10)).map((row) => row.key)).toEqual([overtaken.key])
       expect(await catalog.layout.reserveGeneration(recording, 2, fence)).toBe(3)
     })
+
+    test('without a lease a generation is written only while nobody works on the recording', async () => {
+      const { catalog } = underTest()
+      const { recording, organisation, work, fence } = await storing(catalog)
+      const node = (await nodeIn(catalog)).id
+      const rest = { attempts: [], supersede: [], atMs: day }
+      expect(await outcome(catalog.layout.reserveGeneration(recording, 0, undefined))).toBe('E_CONFLICT')
+      const one = await generationOf(underTest(), { recording, organisation, fence, node })
+      await catalog.layout.commitGeneration({ ...one, ...rest }, fence)
+      await catalog.work.finish(fence, day)
+      const two = await generationOf(underTest(), { recording, organisation, fence: undefined, node })
+      // Work that begins in between will write the manifest itself: it must not lose what it does to this.
+      const next = await catalog.work.add({
+        ...{ id: newId(), recording, stage: 'transcode', input: { kind: 'vault' }, runAtMs: day },
+      })
+      const claimed = await catalog.work.claim(next.id, day, 60_000)
+      expect(await outcome(catalog.layout.commitGeneration({ ...two, ...rest }, undefined))).toBe('E_CONFLICT')
+      await catalog.work.finish({ work: next.id, fence: claimed?.fence ?? 0 }, day)
+      await catalog.layout.commitGeneration({ ...two, ...rest, epoch: 7 }, undefined)
+      await catalog.layout.commitGeneration({ ...two, ...rest, epoch: 7 }, undefined)
+      expect(await catalog.layout.generation(recording, 2)).toMatchObject({ state: 'stored', epoch: 7 })
+      expect((await catalog.work.get(work))?.state).toBe('done')
+    })
+
+    test('knows which manifests are of earlier epochs, and commits none of an epoch that is over', async () => {
+      const { catalog } = underTest()
+      const { recording, organisation, fence } = await storing(catalog)
+      const other = await storing(catalog, { organisation })
+      const node = (await nodeIn(catalog)).id
+      const rest = { attempts: [], supersede: [], atMs: day }
+      const of = { recording, organisation, fence, node }
+      expect(await catalog.upkeep.countSealedBeforeEpoch(organisation, 9)).toEqual({ before: 0, all: 0 })
+      await catalog.layout.commitGeneration({ ...(await generationOf(underTest(), of)), ...rest, epoch: 1 }, fence)
+      const second = await generationOf(underTest(), { ...other, node })
+      await catalog.layout.commitGeneration({ ...second, ...rest, epoch: 2 }, other.fence)
+      const before = (epoch: number, after?: Id) => catalog.upkeep.sealedBeforeEpoch(organisation, epoch, after, 10)
+      expect(await before(1)).toEqual([])
+      expect(await before(2)).toEqual([recording])
+      const both = [recording, other.recording].sort()
+      expect(await before(3)).toEqual(both)
+      expect(await before(3, both[0])).toEqual([both[1]])
+      expect(await catalog.upkeep.sealedBeforeEpoch(organisation, 3, undefined, 1)).toEqual([both[0]])
+      expect(await catalog.upkeep.sealedBeforeEpoch(newId(), 3, undefined, 10)).toEqual([])
+      expect(await catalog.upkeep.countSealedBeforeEpoch(organisation, 2)).toEqual({ before: 1, all: 2 })
+
+      const late = await generationOf(underTest(), of)
+      await catalog.installation.retireEpochsBefore(organisation, 2)
+      await catalog.installation.retireEpochsBefore(organisation, 1)
+      expect(await outcome(catalog.layout.commitGeneration({ ...late, ...rest, epoch: 1 }, fence))).toBe('E_CONFLICT')
+      expect((await catalog.layout.generation(recording, late.generation))?.state).toBe('reserved')
+      await catalog.layout.commitGeneration({ ...late, ...rest, epoch: 2 }, fence)
+      expect(await before(2)).toEqual([])
+    })
   })
 
   /** Reserves the next generation and stores one share of it. */
   async function generationOf(
     { catalog }: CatalogUnderTest,
-    of: { recording: Id; organisation: Id; fence: { work: Id; fence: number }; node: Id },
-  ): Promise<{ recording: Id; generation: number; sharing: Id; sealedSha256: Uint8Array; key: string }> {
+    of: { recording: Id; organisation: Id; fence: { work: Id; fence: number } | undefined; node: Id },
+  ): Promise<{
+    recording: Id
+    generation: number
+    sharing: Id
+    sealedSha256: Uint8Array
+    epoch: number
+    key: string
+  }> {
     const row = await catalog.recordings.get(of.recording, undefined)
     const generation = await catalog.layout.reserveGeneration(of.recording, row?.generation ?? 0, of.fence)
     const sharing = newId()
     const share = aManifestShare(of, generation, of.node, sharing, 0)
     await catalog.layout.addObjects([share], of.fence)
     await catalog.layout.setObjectState(share.node, share.key, 'stored', 100)
-    return { recording: of.recording, generation, sharing, sealedSha256: someBytes(), key: share.key }
+    return { recording: of.recording, generation, sharing, sealedSha256: someBytes(), epoch: 1, key: share.key }
   }
 }

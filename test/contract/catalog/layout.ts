@@ -140,6 +140,7 @@ export function layoutSuite(underTest: () => CatalogUnderTest): void {
           generation,
           sharing: newId(),
           sealedSha256: someBytes(),
+          epoch: 1,
           attempts: [{ id: stored.id, sealedBytes: 5 }],
           supersede: [],
           atMs: day,

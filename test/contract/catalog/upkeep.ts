@@ -202,6 +202,7 @@ export function upkeepSuite(underTest: () => CatalogUnderTest): void {
             state: 'stored' as const,
             sharing: newId(),
             sealedSha256: new Uint8Array(32),
+            epoch: 2,
           },
         ],
         objects: [fragment],
