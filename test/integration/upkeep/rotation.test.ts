@@ -23,7 +23,7 @@ import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
 import { signersOf } from '../../../src/retrieve/signers.ts'
 import { fsck } from '../../../src/upkeep/blind/fsck.ts'
 import { repair } from '../../../src/upkeep/blind/repair.ts'
-import { survey } from '../../../src/upkeep/blind/scrub.ts'
+import { survey } from '../../../src/upkeep/blind/survey.ts'
 import { rewrap, type Rewrapped, type RewrapPorts } from '../../../src/upkeep/keyed/rewrap.ts'
 import { makeStage, never, sha256, type Stage } from '../../support/upkeep-stage.ts'
 
