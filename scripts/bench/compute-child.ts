@@ -6,7 +6,7 @@ import { createInlineEngine } from '../../src/adapters/segment-engine/inline-eng
 import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-engine.ts'
 import { SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, createFloeHeader } from '../../src/crypto/floe.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
-import type { SegmentEngine } from '../../src/ports/segment-engine.ts'
+import { RUN_SEGMENTS, type SegmentEngine } from '../../src/ports/segment-engine.ts'
 
 // The counterpart of c/pipeline.c: the same lines in, the same figure out. The engine is the vault's, with one worker thread,
 // or (`inline`) the same codec without threads.
@@ -38,8 +38,8 @@ async function split(scheme: Scheme, path: string): Promise<number> {
   const result = await timed(async () => {
     let bytes = 0
     const inFlight: Promise<Uint8Array<ArrayBuffer>[]>[] = []
-    for (let segment = 0; ; segment++) {
-      const plaintext = engine.takePlaintext()
+    for (let segment = 0; ; segment += RUN_SEGMENTS) {
+      const plaintext = engine.takePlaintext(RUN_SEGMENTS)
       if (readSync(file, plaintext) < plaintext.length) break
       bytes += plaintext.length
       inFlight.push(splitter.split(segment, plaintext, false))

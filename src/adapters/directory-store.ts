@@ -75,6 +75,7 @@ class DirectoryStore implements ObjectStore {
       path,
       temporaryPath: join(this.#root, TEMPORARY, name),
       folders: this.#folders,
+      macKey: this.#options.random.bytes(32),
       checkMounted: () => this.#checkMounted(),
     }
     return openDirectoryWriter(place, signal)

@@ -89,15 +89,27 @@ async function* readFile(
   }
   try {
     await checkUnchanged(handle, path, expected)
+    // One buffer is with the caller while the other is filled.
+    const buffers = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)] as const
+    const readAt = (turn: number, positionBytes: number): Promise<Uint8Array> => {
+      const buffer = buffers[turn % 2]!
+      const read = handle
+        .read(buffer, 0, READ_BYTES, positionBytes)
+        .then(({ bytesRead }) => buffer.subarray(0, bytesRead))
+      read.catch(() => undefined) // awaited in order; an early rejection must not count as unhandled
+      return read
+    }
     let positionBytes = 0
-    while (true) {
+    let ahead = readAt(0, 0)
+    for (let turn = 1; ; turn++) {
       signal.throwIfAborted()
-      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES, positionBytes)
-      if (bytesRead === 0) break
-      positionBytes += bytesRead
+      const chunk = await ahead
+      if (chunk.length === 0) break
+      positionBytes += chunk.length
       // A file that grows as fast as it is read would never end.
       if (expected && positionBytes > expected.sizeBytes) throw changed(path)
-      yield buffer.subarray(0, bytesRead)
+      ahead = readAt(turn, positionBytes)
+      yield chunk
     }
     await checkUnchanged(handle, path, expected)
   } catch (error) {

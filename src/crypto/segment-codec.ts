@@ -1,7 +1,7 @@
 import { checkScheme, dataRows, type Scheme } from '../domain/dispersal.ts'
 import { MosaikError } from '../domain/errors.ts'
 import { blockBytes, extentOfSegment, writeRandomRows } from './dispersal.ts'
-import { FLOE_NONCE_BYTES, FloeKey, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES } from './floe.ts'
+import { FLOE_NONCE_BYTES, FloeKey, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES, SEGMENT_PLAIN_BYTES } from './floe.ts'
 import { BLOCK_TAG_BYTES, tagBlock } from './fragment-tag.ts'
 import {
   checkIndices,
@@ -86,27 +86,71 @@ export class SegmentSealer {
   }
 
   /**
-   * One segment's blocks with tags, in order of share index: views of `target`.
+   * One segment's blocks with tags, in order of share index: views of one buffer.
    *
    * @param segment global index, inside the extent; each is split exactly once under one sharing.
    * @param plaintext 262,112 bytes; fewer, also none, when `last`.
-   * @param target of exactly n blocks with tags, all of which is written; without one, a new one.
-   * @throws RangeError for a segment of another extent or a plaintext or target of another length.
+   * @throws RangeError for a segment of another extent or a plaintext of another length.
    */
-  split(
+  split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
+    const shares = this.#shares(this.#framedBytes(plaintext.length, last))
+    this.#splitInto(segment, plaintext, last, shares)
+    return shares
+  }
+
+  /**
+   * Consecutive segments: for each share, in order of index, its blocks with tags one behind the other, as they lie in the fragment.
+   *
+   * @param segment the first one's global index, as for `split`.
+   * @param plaintext whole segments of 262,112 bytes; when `last`, they end with the recording's last one, which may be shorter or empty.
+   * @param target of exactly n times the bytes of a share, all of which is written; without one, a new one.
+   * @throws RangeError as `split`, and for a target of another length.
+   */
+  splitRun(
     segment: number,
     plaintext: Uint8Array,
     last: boolean,
     target?: Uint8Array<ArrayBuffer>,
   ): Uint8Array<ArrayBuffer>[] {
+    const whole = Math.max(1, Math.ceil(plaintext.length / SEGMENT_PLAIN_BYTES)) - 1
+    const tail = plaintext.subarray(whole * SEGMENT_PLAIN_BYTES)
+    const inner = this.#framedBytes(SEGMENT_PLAIN_BYTES, false)
+    const shares = this.#shares(whole * inner + this.#framedBytes(tail.length, last), target)
+    for (let i = 0; i < whole; i++) {
+      const [from, to] = [i * inner, (i + 1) * inner]
+      const piece = plaintext.subarray(i * SEGMENT_PLAIN_BYTES, (i + 1) * SEGMENT_PLAIN_BYTES)
+      const blocks = shares.map((share) => share.subarray(from, to))
+      this.#splitInto(segment + i, piece, false, blocks)
+    }
+    const blocks = shares.map((share) => share.subarray(whole * inner))
+    this.#splitInto(segment + whole, tail, last, blocks)
+    return shares
+  }
+
+  /** Memory of n shares, one behind the other. */
+  #shares(shareBytes: number, target?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+    const { n } = this.#scheme
+    if (target !== undefined && target.length !== n * shareBytes) throw new RangeError('the target does not fit')
+    const whole = target ?? this.#tools.allocate(n * shareBytes)
+    return Array.from({ length: n }, (_, index) => whole.subarray(index * shareBytes, (index + 1) * shareBytes))
+  }
+
+  #rowBytes(plainBytes: number, last: boolean): number {
+    return blockBytes(plainBytes + SEGMENT_OVERHEAD_BYTES, dataRows(this.#scheme), last)
+  }
+
+  #framedBytes(plainBytes: number, last: boolean): number {
+    return this.#rowBytes(plainBytes, last) + BLOCK_TAG_BYTES
+  }
+
+  /** @param blocks one a share, exactly as long as a block with its tag. */
+  #splitInto(segment: number, plaintext: Uint8Array, last: boolean, blocks: readonly Uint8Array<ArrayBuffer>[]): void {
     if (extentOfSegment(segment) !== this.#extent)
       throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
     const { kernel, primitives } = this.#tools
-    const { k, n, t } = this.#scheme
+    const { k, t } = this.#scheme
     const sealedBytes = plaintext.length + SEGMENT_OVERHEAD_BYTES
-    const rowBytes = blockBytes(sealedBytes, dataRows(this.#scheme), last)
-    const framedBytes = rowBytes + BLOCK_TAG_BYTES
-    if (target !== undefined && target.length !== n * framedBytes) throw new RangeError('the target does not fit')
+    const rowBytes = this.#rowBytes(plaintext.length, last)
     const dataAt = t * rowBytes
     // the key, not the caller, checks that the plaintext fits; a longer one must not spill over the rows
     const sealed = kernel.input.subarray(dataAt, dataAt + sealedBytes)
@@ -118,15 +162,12 @@ export class SegmentSealer {
     if (this.#plan !== undefined) kernel.multiply(this.#plan, rowBytes)
 
     const unchanged = systematicShares(k, t)
-    const whole = target ?? this.#tools.allocate(n * framedBytes)
-    return Array.from({ length: n }, (_, index) => {
+    for (const [index, block] of blocks.entries()) {
       const area = index < unchanged ? kernel.input : kernel.output
       const at = (index < unchanged ? index : index - unchanged) * rowBytes
-      const framed = whole.subarray(index * framedBytes, (index + 1) * framedBytes)
-      framed.set(area.subarray(at, at + rowBytes))
-      framed.set(tagBlock(this.#keys.get(index)!, segment, framed.subarray(0, rowBytes)), rowBytes)
-      return framed
-    })
+      block.set(area.subarray(at, at + rowBytes))
+      block.set(tagBlock(this.#keys.get(index)!, segment, block.subarray(0, rowBytes)), rowBytes)
+    }
   }
 
   /** Overwrites keys as far as JavaScript can. */

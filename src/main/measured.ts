@@ -192,7 +192,7 @@ export function measuredEngine(engine: SegmentEngine, metrics: Metrics): Segment
         close: () => opener.close(),
       }
     },
-    takePlaintext: () => engine.takePlaintext(),
+    takePlaintext: (segments) => engine.takePlaintext(segments),
     recycle: (blocks) => engine.recycle(blocks),
     close: () => engine.close(),
   }

@@ -1,20 +1,21 @@
-/** One plaintext segment in order; `bytes` owns its buffer whole, so that it can be transferred. */
-export interface PlainSegment {
+/** One piece of the plaintext in order; `bytes` owns its buffer whole, so that it can be transferred. */
+export interface PlainPiece {
   readonly index: number
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly last: boolean
 }
 
 /**
- * Cuts a stream into segments of `segmentPlainBytes`; exactly one is the last, and it may be empty or full (docs/FORMAT.md §3).
+ * Cuts a stream into pieces of `pieceBytes`, of one segment or several; exactly one is the last, and it may be empty or full
+ * (docs/FORMAT.md §3).
  * Copies each byte once. `observe` sees every chunk in order, before it is cut; `take` gives memory of that size, with anything in it.
  */
 export async function* cutSegments(
   content: AsyncIterable<Uint8Array>,
-  segmentPlainBytes: number,
+  pieceBytes: number,
   observe: (chunk: Uint8Array) => void,
-  take: () => Uint8Array<ArrayBuffer> = () => new Uint8Array(segmentPlainBytes),
-): AsyncGenerator<PlainSegment> {
+  take: () => Uint8Array<ArrayBuffer> = () => new Uint8Array(pieceBytes),
+): AsyncGenerator<PlainPiece> {
   let index = 0
   let filling = take()
   let filledBytes = 0
@@ -22,17 +23,17 @@ export async function* cutSegments(
     observe(chunk)
     let taken = 0
     while (taken < chunk.length) {
-      if (filledBytes === segmentPlainBytes) {
+      if (filledBytes === pieceBytes) {
         // Full and more bytes follow: only now is it known not to be the last.
         yield { index: index++, bytes: filling, last: false }
         filling = take()
         filledBytes = 0
       }
-      const part = chunk.subarray(taken, taken + segmentPlainBytes - filledBytes)
+      const part = chunk.subarray(taken, taken + pieceBytes - filledBytes)
       filling.set(part, filledBytes)
       filledBytes += part.length
       taken += part.length
     }
   }
-  yield { index, bytes: filledBytes === segmentPlainBytes ? filling : filling.slice(0, filledBytes), last: true }
+  yield { index, bytes: filledBytes === pieceBytes ? filling : filling.slice(0, filledBytes), last: true }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, createFloeHeader } from '../crypto/floe.ts'
+import { SEGMENT_OVERHEAD_BYTES, SEGMENT_PLAIN_BYTES, createFloeHeader } from '../crypto/floe.ts'
 import { fragmentKey } from '../crypto/fragment-tag.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import type { Scheme } from '../domain/dispersal.ts'
@@ -14,7 +14,7 @@ import type { Fence } from '../ports/catalog/recordings.ts'
 import type { LayoutCatalog, NewObject } from '../ports/catalog/layout.ts'
 import type { AtRestVault } from '../ports/keyring.ts'
 import type { NodePool } from '../ports/node-pool.ts'
-import type { AssetCipher, SegmentEngine, SegmentSplitter } from '../ports/segment-engine.ts'
+import { RUN_SEGMENTS, type AssetCipher, type SegmentEngine, type SegmentSplitter } from '../ports/segment-engine.ts'
 import type { Clock, Random } from '../ports/system.ts'
 import { ExtentPlacer, type LaneTarget } from './place.ts'
 import { cutSegments } from './segments.ts'
@@ -111,12 +111,15 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
       contentBytes += chunk.length
       asset.progress?.(contentBytes)
     }
-    const segments = cutSegments(asset.content, SEGMENT_PLAIN_BYTES, observe, () => engine.takePlaintext())
-    for await (const segment of segments) {
+    const runs = cutSegments(asset.content, RUN_SEGMENTS * SEGMENT_PLAIN_BYTES, observe, () =>
+      engine.takePlaintext(RUN_SEGMENTS),
+    )
+    for await (const run of runs) {
       signal.throwIfAborted()
-      if (segment.index % EXTENT_SEGMENTS === 0) {
+      const first = run.index * RUN_SEGMENTS
+      if (first % EXTENT_SEGMENTS === 0) {
         await endExtent()
-        const number = Math.floor(segment.index / EXTENT_SEGMENTS)
+        const number = Math.floor(first / EXTENT_SEGMENTS)
         extent = await openExtent(
           ports,
           asset,
@@ -125,8 +128,10 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
         )
       }
       if (!extent) throw new MosaikError('E_INTERNAL', 'a segment outside any extent')
-      sealedBytes += segment.last ? segment.bytes.length + SEGMENT_BYTES - SEGMENT_PLAIN_BYTES : SEGMENT_BYTES
-      const split = extent.splitter.split(segment.index, segment.bytes, segment.last)
+      // The last segment may be empty; no other is.
+      const segments = Math.max(1, Math.ceil(run.bytes.length / SEGMENT_PLAIN_BYTES))
+      sealedBytes += run.bytes.length + segments * SEGMENT_OVERHEAD_BYTES
+      const split = extent.splitter.split(first, run.bytes, run.last)
       split.catch(() => undefined) // awaited in order; an early rejection must not count as unhandled
       inFlight.push(split)
       if (inFlight.length > engine.parallelism) await settle()

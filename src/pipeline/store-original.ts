@@ -197,7 +197,7 @@ async function readWhole(source: SourceFile, signal: AbortSignal): Promise<Uint8
   for await (const chunk of source.open(signal)) {
     sizeBytes += chunk.length
     if (sizeBytes > CAPTIONS_MAX_BYTES) throw new MosaikError('E_INPUT', 'captions must have at most 8 MiB')
-    chunks.push(chunk)
+    chunks.push(Uint8Array.from(chunk))
   }
   return concatenate(...chunks)
 }

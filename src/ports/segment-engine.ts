@@ -27,12 +27,16 @@ export interface FramedBlock {
   readonly bytes: Uint8Array
 }
 
+/** Segments that are best handed to an engine together: one trip to a thread, and one write a node. Divides an extent. */
+export const RUN_SEGMENTS = 4
+
 export interface SegmentSplitter {
   /**
-   * Seals and splits one segment: FLOE, then rows, then one tagged block a share, in order of index. The blocks are views
-   * of one buffer, the caller's until it gives them to `SegmentEngine.recycle`.
-   * `plaintext` is 262,112 bytes, or fewer (also none) when `last`; its buffer is transferred away.
-   * `segment` is the global segment index; each is split exactly once, in any order.
+   * Seals and splits consecutive segments: FLOE, then rows, then one tagged block a share. For each share, in order of index, its
+   * blocks one behind the other, as they lie in the fragment. They are views of one buffer, the caller's until it gives them to
+   * `SegmentEngine.recycle`.
+   * `plaintext` is one or more times 262,112 bytes; when `last`, the last of its segments may be shorter or empty. Its buffer is transferred
+   * away. `segment` is the global index of the first; each is split exactly once, in any order, and all are of one extent.
    */
   split(segment: number, plaintext: Uint8Array<ArrayBuffer>, last: boolean): Promise<Uint8Array<ArrayBuffer>[]>
   close(): void
@@ -74,7 +78,7 @@ export interface SegmentOpener {
 
 /** Bulk cryptography, wherever it runs: worker threads in the vault, in place in tests. Bounded: callers await. */
 export interface SegmentEngine {
-  /** How many segments may usefully be in flight at once. */
+  /** How many runs of segments may usefully be in flight at once. */
   readonly parallelism: number
   splitter(cipher: AssetCipher, sharing: ExtentSharing): SegmentSplitter
   /** `fragmentKeys` by share index; entries of shares that are not read may be missing. */
@@ -86,11 +90,11 @@ export interface SegmentEngine {
       readonly fragmentKeys: ReadonlyMap<number, Uint8Array>
     },
   ): SegmentOpener
-  /** 262,112 bytes with anything in them, for the plaintext of a segment that is not the last. */
-  takePlaintext(): Uint8Array<ArrayBuffer>
+  /** So many times 262,112 bytes with anything in them, for the plaintext of segments. */
+  takePlaintext(segments: number): Uint8Array<ArrayBuffer>
   /**
-   * Takes back what a `split` gave, to write later segments there: fresh pages cost more than all arithmetic. All blocks of
-   * the segment at once, and only when nothing reads them any more. Not calling it costs speed and nothing else.
+   * Takes back what a `split` gave, to write later segments there: fresh pages cost more than all arithmetic. All shares
+   * at once, and only when nothing reads them any more. Not calling it costs speed and nothing else.
    */
   recycle(blocks: readonly Uint8Array<ArrayBuffer>[]): void
   close(): Promise<void>

@@ -22,7 +22,7 @@ export interface SourceFile {
   /** What the source says of the content, checked while storing. @see E_SOURCE_HASH */
   readonly sha256: Uint8Array | undefined
   /**
-   * The bytes from the start. Chunks belong to the caller. @throws E_SOURCE_UNREADABLE, E_SOURCE_CHANGED (not what was offered; nothing is stored)
+   * The bytes from the start. A chunk is the caller's until the next one is asked for. @throws E_SOURCE_UNREADABLE, E_SOURCE_CHANGED (not what was offered; nothing is stored)
    */
   open(signal: AbortSignal): AsyncIterable<Uint8Array>
 }

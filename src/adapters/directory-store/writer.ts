@@ -1,13 +1,15 @@
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { crc32 } from 'node:zlib'
 import { MosaikError } from '../../domain/errors.ts'
 import type { ObjectInfo, ObjectKey, ObjectWriter } from '../../ports/object-store.ts'
+import type { GcmKey } from '../../crypto/primitives.ts'
+import { nodePrimitives } from '../node-primitives.ts'
 import { checkSignal } from '../object-key.ts'
 import { fileError, isMissing } from './errors.ts'
 import { syncFolder, type DurableFolders } from './paths.ts'
 
-const READ_BACK_BYTES = 1024 * 1024
+/** Longest piece that is written, and read back, at once. */
+const PIECE_BYTES = 1024 * 1024
 
 /** Where a writer writes, and what it asks its store. */
 export interface WritePlace {
@@ -17,6 +19,8 @@ export interface WritePlace {
   readonly temporaryPath: string
   readonly path: string
   readonly folders: DurableFolders
+  /** 32 random bytes for this object only. */
+  readonly macKey: Uint8Array
   /** @throws E_NODE_UNREACHABLE when the disk is no longer mounted. */
   checkMounted(): Promise<void>
 }
@@ -38,13 +42,17 @@ export async function openDirectoryWriter(place: WritePlace, signal: AbortSignal
 /**
  * Writes to a temporary file; `commit` syncs it, reads it back (through the page cache: it proves what the file system
  * holds, not the platter), renames it into place and syncs the folder.
+ *
+ * What is read back is compared by a GMAC under a key of the writer's own: on a processor with AES that takes a third of the time of a CRC-32.
  */
 export class DirectoryWriter implements ObjectWriter {
   readonly #place: WritePlace
   readonly #signal: AbortSignal
   readonly #file: FileHandle
+  readonly #mac: GcmKey
+  /** Of the pieces that were written, in order. */
+  readonly #pieces: { readonly lengthBytes: number; readonly tag: Uint8Array }[] = []
   #sizeBytes = 0
-  #crc = 0
   #failure: MosaikError | undefined
   #state: 'open' | 'renamed' | 'committed' | 'aborted' = 'open'
 
@@ -52,16 +60,13 @@ export class DirectoryWriter implements ObjectWriter {
     this.#place = place
     this.#file = file
     this.#signal = signal
+    this.#mac = nodePrimitives.gcm(place.macKey)
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     await this.#guard('write', async () => {
-      for (let offset = 0; offset < chunk.length;) {
-        const { bytesWritten } = await this.#file.write(chunk, offset, chunk.length - offset, this.#sizeBytes + offset)
-        offset += bytesWritten
-      }
-      this.#crc = crc32(chunk, this.#crc)
-      this.#sizeBytes += chunk.length
+      for (let at = 0; at < chunk.length; at += PIECE_BYTES)
+        await this.#writePiece(chunk.subarray(at, at + PIECE_BYTES))
     })
   }
 
@@ -112,26 +117,57 @@ export class DirectoryWriter implements ObjectWriter {
     this.#state = 'renamed'
   }
 
+  async #writePiece(piece: Uint8Array): Promise<void> {
+    const lengthBytes = piece.length
+    this.#pieces.push({ lengthBytes, tag: this.#tag(this.#pieces.length, piece) })
+    for (let offset = 0; offset < lengthBytes;) {
+      const { bytesWritten } = await this.#file.write(piece, offset, lengthBytes - offset, this.#sizeBytes + offset)
+      offset += bytesWritten
+    }
+    this.#sizeBytes += lengthBytes
+  }
+
+  #tag(number: number, piece: Uint8Array): Uint8Array {
+    const nonce = new Uint8Array(12)
+    new DataView(nonce.buffer).setUint32(8, number)
+    return this.#mac.gmac(nonce, piece)
+  }
+
   async #verify(): Promise<void> {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BACK_BYTES, Math.max(1, this.#sizeBytes)))
-    let crc = 0
+    const longest = this.#pieces.reduce((longer, { lengthBytes }) => Math.max(longer, lengthBytes), 1)
+    const buffer = Buffer.allocUnsafeSlow(longest)
     let position = 0
-    for (;;) {
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, position)
-      if (bytesRead === 0) break
-      crc = crc32(buffer.subarray(0, bytesRead), crc)
-      position += bytesRead
+    for (const [number, { lengthBytes, tag }] of this.#pieces.entries()) {
+      const read = await this.#readBack(buffer.subarray(0, lengthBytes), position)
+      if (read < lengthBytes || !nodePrimitives.equal(this.#tag(number, buffer.subarray(0, read)), tag))
+        throw this.#corrupt(position + read)
+      position += lengthBytes
       checkSignal(this.#signal)
     }
-    if (position !== this.#sizeBytes || crc !== this.#crc) {
-      const { label, key } = this.#place
-      throw new MosaikError('E_NODE_CORRUPT', `node ${label}: what lies under ${key} is not what was written`, {
-        node: label,
-        key,
-        writtenBytes: this.#sizeBytes,
-        readBytes: position,
-      })
+    if ((await this.#readBack(buffer.subarray(0, 1), position)) > 0) throw this.#corrupt(position + 1)
+    // Freed at once: left to the garbage collector, these would pile up.
+    buffer.buffer.transfer(0)
+  }
+
+  /** Fills the buffer from there on, as far as the file goes. */
+  async #readBack(buffer: Uint8Array, position: number): Promise<number> {
+    let done = 0
+    while (done < buffer.length) {
+      const { bytesRead } = await this.#file.read(buffer, done, buffer.length - done, position + done)
+      if (bytesRead === 0) break
+      done += bytesRead
     }
+    return done
+  }
+
+  #corrupt(readBytes: number): MosaikError {
+    const { label, key } = this.#place
+    return new MosaikError('E_NODE_CORRUPT', `node ${label}: what lies under ${key} is not what was written`, {
+      node: label,
+      key,
+      writtenBytes: this.#sizeBytes,
+      readBytes,
+    })
   }
 
   /** Runs one step; a failed one leaves the writer dead. */

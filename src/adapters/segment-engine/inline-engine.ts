@@ -34,7 +34,7 @@ export function createInlineEngine(tools: SealerTools = createCodecTools()): Inl
     splitter(cipher, sharing): SegmentSplitter {
       const codec = new SegmentSealer(tools, cipher, sharing)
       return {
-        split: (segment, plaintext, last) => open(codec, () => codec.split(segment, plaintext, last)),
+        split: (segment, plaintext, last) => open(codec, () => codec.splitRun(segment, plaintext, last)),
         close: () => {
           close(codec)
         },
@@ -52,7 +52,7 @@ export function createInlineEngine(tools: SealerTools = createCodecTools()): Inl
       }
     },
     // one thread has few segments under way: what it writes is left to the garbage collector
-    takePlaintext: () => new Uint8Array(SEGMENT_PLAIN_BYTES),
+    takePlaintext: (segments) => new Uint8Array(segments * SEGMENT_PLAIN_BYTES),
     recycle() {},
     close() {
       closed = true

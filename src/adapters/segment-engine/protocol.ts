@@ -19,11 +19,12 @@ export interface SplitRequest {
   readonly kind: 'split'
   readonly job: number
   readonly codec: number
+  /** The first of the run. */
   readonly segment: number
   readonly last: boolean
   /** Its buffer comes back with the answer, to be filled again. */
   readonly plaintext: Uint8Array<ArrayBuffer>
-  /** Where the blocks go: exactly as long as they are. Without it the thread makes one. */
+  /** Where the shares go: exactly as long as they are. Without it the thread makes one. */
   readonly target: ArrayBuffer | undefined
 }
 
@@ -44,7 +45,7 @@ export interface OpenRequest {
 export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind: 'forget'; readonly codec: number }
 
 export type FromWorker =
-  /** `framed`: the n blocks, equally long. */
+  /** `framed`: what the n shares get, equally long. */
   | { readonly job: number; readonly framed: ArrayBuffer; readonly plaintext: ArrayBuffer }
   | { readonly job: number; readonly opened: OpenedSegment[]; readonly framed: ArrayBuffer }
   | {

@@ -20,7 +20,7 @@ import { loadKernel } from './codec-tools.ts'
 import type { CodecSetup, FromWorker, OpenRequest, SplitRequest } from './protocol.ts'
 import { SpareBuffers } from './spare-buffers.ts'
 
-/** Segments that lie ready at a thread, so that it never waits for the next: one in work, one behind it. */
+/** Runs of segments that lie ready at a thread, so that it never waits for the next: one in work, one behind it. */
 const JOBS_PER_WORKER = 2
 
 export interface WorkerEngineOptions {
@@ -107,17 +107,18 @@ class Pool implements WorkerEngine {
         rowsKey: Uint8Array.from(sharing.rowsKey),
       },
     })
-    const innerBytes = scheme.n * (innerBlockBytes(dataRows(scheme)) + BLOCK_TAG_BYTES)
+    const framedBytes = scheme.n * (innerBlockBytes(dataRows(scheme)) + BLOCK_TAG_BYTES)
     return {
       split: async (segment, plaintext, last) => {
         const own = ownBuffer(plaintext)
-        const target = last ? undefined : this.#spare.take(innerBytes)
+        const segments = Math.ceil(plaintext.length / SEGMENT_PLAIN_BYTES)
+        const target = last ? undefined : this.#spare.takeOrMake(segments * framedBytes)
         const transfer = target === undefined ? [own.buffer] : [own.buffer, target]
         const reply = await this.#run(codec, { kind: 'split', segment, last, plaintext: own, target }, transfer)
         const { framed, plaintext: free } = reply as Extract<FromWorker, { plaintext: ArrayBuffer }>
-        if (free.byteLength === SEGMENT_PLAIN_BYTES) this.#spare.give(free)
-        const blockBytes = framed.byteLength / scheme.n
-        return Array.from({ length: scheme.n }, (_, i) => new Uint8Array(framed, i * blockBytes, blockBytes))
+        if (!last) this.#spare.give(free)
+        const shareBytes = framed.byteLength / scheme.n
+        return Array.from({ length: scheme.n }, (_, i) => new Uint8Array(framed, i * shareBytes, shareBytes))
       },
       close: () => {
         this.#closeCodec(codec)
@@ -156,8 +157,8 @@ class Pool implements WorkerEngine {
     }
   }
 
-  takePlaintext(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#spare.takeOrMake(SEGMENT_PLAIN_BYTES))
+  takePlaintext(segments: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#spare.takeOrMake(segments * SEGMENT_PLAIN_BYTES))
   }
 
   recycle(blocks: readonly Uint8Array<ArrayBuffer>[]): void {

@@ -33,7 +33,7 @@ port.on('message', (message: ToWorker) => {
       answer(message.job, () => {
         const { segment, plaintext, last, target } = message
         const sealer = sealers.get(message.codec)!
-        const [first] = sealer.split(segment, plaintext, last, target && new Uint8Array(target))
+        const [first] = sealer.splitRun(segment, plaintext, last, target && new Uint8Array(target))
         const framed = first!.buffer
         return [{ job: message.job, framed, plaintext: plaintext.buffer }, [framed, plaintext.buffer]]
       })

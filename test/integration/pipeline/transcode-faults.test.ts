@@ -11,6 +11,7 @@ import type { MediaInfo, MediaTool } from '../../../src/ports/media.ts'
 import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { MemoryStore, failAll } from '../../support/memory-store.ts'
+import { RUN_SEGMENTS } from '../../../src/ports/segment-engine.ts'
 import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
@@ -262,7 +263,7 @@ describe('the collector', () => {
 })
 
 describe('the pipeline', () => {
-  it('keeps the engine busy: as many segments in flight as it can take', async () => {
+  it('keeps the engine busy: as many runs of segments in flight as it can take', async () => {
     let flying = 0
     let most = 0
     const engine = {
@@ -282,7 +283,7 @@ describe('the pipeline', () => {
       },
     }
     const path = join(vault.folder, 'long.mp4')
-    writeFileSync(path, randomBytes(20 * 262_112))
+    writeFileSync(path, randomBytes(20 * RUN_SEGMENTS * 262_112))
     const long = await vault.deposit(path, await describeFile(path))
     const work = await vault.workOf(long, 'store')
     const { runWork } = await import('../../../src/main/runner.ts')

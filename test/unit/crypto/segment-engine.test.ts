@@ -91,7 +91,7 @@ describe.each([
     const splitter = engine.splitter(cipher, { ...sharing, scheme: { k: 3, n: 5, t: 1 } })
     const opener = engine.opener(cipher, reading)
     for (let segment = 0; segment < 6; segment++) {
-      const plaintext = engine.takePlaintext()
+      const plaintext = engine.takePlaintext(1)
       expect(plaintext.length).toBe(SEGMENT_PLAIN_BYTES)
       plaintext.set(bytesOf(SEGMENT_PLAIN_BYTES, segment))
       const blocks = await splitter.split(segment, plaintext, false)
@@ -100,6 +100,37 @@ describe.each([
       expect('plaintext' in opened && Buffer.compare(opened.plaintext, bytesOf(SEGMENT_PLAIN_BYTES, segment))).toBe(0)
       engine.recycle(blocks)
     }
+    splitter.close()
+    opener.close()
+  })
+
+  it('splits a run as its segments one by one, the last of them short, full or empty', async () => {
+    const splitter = engine.splitter(cipher, sharing)
+    const opener = engine.opener(cipher, reading)
+    const inner = 131_072 + 16
+    for (const [lengthBytes, last] of [
+      [3 * SEGMENT_PLAIN_BYTES, false],
+      [3 * SEGMENT_PLAIN_BYTES, true],
+      [2 * SEGMENT_PLAIN_BYTES + 77, true],
+      [0, true],
+    ] as const) {
+      const plain = bytesOf(lengthBytes, 1)
+      const shares = await splitter.split(4, bytesOf(lengthBytes, 1), last)
+      const segments = Math.max(1, Math.ceil(lengthBytes / SEGMENT_PLAIN_BYTES))
+      for (const i of range(segments)) {
+        const content = plain.subarray(i * SEGMENT_PLAIN_BYTES, (i + 1) * SEGMENT_PLAIN_BYTES)
+        const isLast = last && i === segments - 1
+        const blocks = shares.map((share, index) => ({
+          index,
+          bytes: share.subarray(i * inner, isLast ? share.length : (i + 1) * inner),
+        }))
+        const opened = await opener.open(4 + i, isLast, content.length + 32, blocks.slice(i % 3))
+        expect('plaintext' in opened && Buffer.compare(opened.plaintext, content)).toBe(0)
+      }
+      engine.recycle(shares)
+    }
+    await expect(splitter.split(8190, bytesOf(3 * SEGMENT_PLAIN_BYTES), false)).rejects.toEqual(code('E_INTERNAL'))
+    await expect(splitter.split(0, bytesOf(SEGMENT_PLAIN_BYTES + 1), false)).rejects.toEqual(code('E_INTERNAL'))
     splitter.close()
     opener.close()
   })

@@ -33,7 +33,7 @@ const offer = async (of = path) => ({ ...more, path: of, ...(await describeFile(
 async function read(input: Awaited<ReturnType<typeof offer>>, during?: (chunks: number) => void): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   for await (const chunk of fileSource(input).original.open(never)) {
-    chunks.push(chunk)
+    chunks.push(Uint8Array.from(chunk))
     during?.(chunks.length)
   }
   return Buffer.concat(chunks)
