@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { TestVault } from '../../test/support/test-vault.ts'
 import { MORE, gigabytes, interleave, type Measurement, type Options, type Row } from './row.ts'
 import { makeFile, need, run, secondsOf, warmMemory } from './tools.ts'
-import { openBenchVault, original, sizeOf, store } from './vault.ts'
+import { openBenchVault, readOriginal, sizeOf, store } from './vault.ts'
 
 const MIB = 1024 * 1024
 
@@ -56,7 +56,7 @@ const peers: Peer[] = [
 
 async function readToFile(vault: TestVault, recording: string, path: string): Promise<void> {
   const file = await open(path, 'w')
-  for await (const chunk of original(vault, recording)) await file.writev([chunk])
+  await readOriginal(vault, recording, (chunk) => file.writev([chunk]))
   await file.close()
 }
 

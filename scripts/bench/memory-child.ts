@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { openBenchVault, original, store } from './vault.ts'
+import { openBenchVault, readOriginal, store } from './vault.ts'
 
 // Stores a file and reads it again, a line each: "store FOLDER PATH", "read". Answers with the largest resident set since the
 // line before, in MB, as the kernel counts it.
@@ -17,7 +17,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   vault ??= await openBenchVault(folder)
   forgetPeak()
   if (mode === 'store') recording = await store(vault, path)
-  else for await (const chunk of original(vault, recording)) if (chunk.length === 0) break
+  else await readOriginal(vault, recording, () => Promise.resolve())
   const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
   console.log(((Number(kilobytes) * 1.024) / 1000).toFixed(1))
 }

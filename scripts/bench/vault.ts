@@ -44,11 +44,19 @@ export async function store(vault: TestVault, path: string): Promise<Id> {
   return recording
 }
 
-/** The original's bytes in order. */
-export async function* original(vault: TestVault, recording: Id): AsyncGenerator<Uint8Array> {
+/** Reads the original in order, and gives each chunk back when it was taken, as the viewer's server does. */
+export async function readOriginal(
+  vault: TestVault,
+  recording: Id,
+  take: (chunk: Uint8Array) => Promise<unknown>,
+): Promise<void> {
   const opened = await vault.reader.open(vault.organisation, recording, 'play', never)
   const asset = opened.manifest.assets.find(({ kind }) => kind === 'original')!
-  yield* opened.asset(asset.id).read(0, asset.contentBytes, never)
+  const reader = opened.asset(asset.id)
+  for await (const chunk of reader.read(0, asset.contentBytes, never)) {
+    await take(chunk)
+    reader.recycle(chunk)
+  }
 }
 
 export function sizeOf(path: string): number {

@@ -174,7 +174,8 @@ class DirectoryStore implements ObjectStore {
     lengthBytes: number,
     signal: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(lengthBytes)
+    // neither pooled, since it is memory of its own, nor zeroed, since every byte is written
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
     for (let done = 0; done < lengthBytes;) {
       checkSignal(signal)
       const { bytesRead } = await file.read(bytes, done, lengthBytes - done, offsetBytes + done)

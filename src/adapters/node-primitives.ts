@@ -100,19 +100,29 @@ class NodeGcmKey implements GcmKey {
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
     checkNonce(nonce)
     if (sealed.length < TAG_BYTES) return undefined
-    const end = sealed.length - TAG_BYTES
+    const plaintext = new Uint8Array(sealed.length - TAG_BYTES)
+    return this.openInto(nonce, aad, sealed, plaintext) ? plaintext : undefined
+  }
+
+  openInto(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array, target: Uint8Array): boolean {
+    checkNonce(nonce)
+    if (target.length !== Math.max(0, sealed.length - TAG_BYTES)) throw new RangeError('the target does not fit')
+    if (sealed.length < TAG_BYTES) return false
+    const end = target.length
     const decipher = createDecipheriv(CIPHER, this.#key, nonce, OPTIONS)
     decipher.setAAD(aad)
     decipher.setAuthTag(sealed.subarray(end))
-    // plaintext before the tag is checked: it must not leave this function until final() has passed
-    const plaintext = decipher.update(sealed.subarray(0, end))
+    // plaintext before the tag is checked: nobody may see it before this function has returned true
+    for (let at = 0; at < end; at += PIECE_BYTES) {
+      move(decipher.update(sealed.subarray(at, Math.min(end, at + PIECE_BYTES))), target, at)
+    }
     try {
       decipher.final()
+      return true
     } catch {
-      plaintext.fill(0)
-      return undefined
+      target.fill(0)
+      return false
     }
-    return exact(plaintext)
   }
 
   gmac(nonce: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {

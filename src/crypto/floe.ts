@@ -187,14 +187,20 @@ export class FloeKey {
 
   /** As `openSegment`, `undefined` in place of an error: for trying combinations of shares. */
   tryOpenSegment(segment: number, sealed: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> | undefined {
+    const plaintext = new Uint8Array(Math.max(0, sealed.length - SEGMENT_OVERHEAD_BYTES))
+    return this.openSegmentInto(segment, sealed, last, plaintext) ? plaintext : undefined
+  }
+
+  /** As `tryOpenSegment`, written to `target` of sealed − 32 bytes, in which zeros or what was there remain when it says false. */
+  openSegmentInto(segment: number, sealed: Uint8Array, last: boolean, target: Uint8Array): boolean {
     const { segmentBytes } = this.parameters
     const expected = last ? sealed.length : segmentBytes
     if (sealed.length !== expected || sealed.length < SEGMENT_OVERHEAD_BYTES || sealed.length > segmentBytes)
-      return undefined
-    if (readMarker(sealed) !== (last ? sealed.length : INNER_MARKER)) return undefined
+      return false
+    if (readMarker(sealed) !== (last ? sealed.length : INNER_MARKER)) return false
     // the nonce may lie in kernel memory that the cipher library must not keep
     const nonce = sealed.slice(NONCE_AT, BODY_AT)
-    return this.#key(segment).open(nonce, segmentAad(segment, last), sealed.subarray(BODY_AT))
+    return this.#key(segment).openInto(nonce, segmentAad(segment, last), sealed.subarray(BODY_AT), target)
   }
 
   /** Overwrites the message key, as far as JavaScript can; the object is of no use afterwards. */

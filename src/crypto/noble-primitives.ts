@@ -71,6 +71,14 @@ class NobleGcmKey implements GcmKey {
     }
   }
 
+  openInto(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array, target: Uint8Array): boolean {
+    if (target.length !== Math.max(0, sealed.length - TAG_BYTES)) throw new RangeError('the target does not fit')
+    const plaintext = this.open(nonce, aad, sealed)
+    if (plaintext === undefined) target.fill(0)
+    else target.set(plaintext)
+    return plaintext !== undefined
+  }
+
   gmac(nonce: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {
     return this.seal(nonce, data, NOTHING)
   }

@@ -9,6 +9,11 @@ export interface GcmKey {
   sealInto(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, target: Uint8Array): void
   /** The plaintext, or `undefined` when the tag does not verify. Nothing is released before the tag is checked. */
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> | undefined
+  /**
+   * As `open`, written to `target` (sealed − 16 bytes); false, and zeros there, when the tag does not verify.
+   * @throws RangeError when `target` has another length.
+   */
+  openInto(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array, target: Uint8Array): boolean
   /** AES-256-GMAC: the tag over `data` as additional data of an empty message. */
   gmac(nonce: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer>
 }

@@ -212,10 +212,17 @@ export class SegmentOpener {
    * other k-subsets are tried, those that exchange the fewest blocks first; what does not fit the one that opens is named.
    *
    * @param sealedBytes length of the FLOE segment and `last`: from the manifest, never from a node.
+   * @param target of exactly the plaintext's bytes, where it goes; without one, a new one. Its content says nothing when nothing opened.
    * @throws E_SHARES_TOO_FEW, E_SHARES_MIXED, E_SCHEME_INVALID as `checkIndices`; E_FORMAT_LENGTH for a length that no
    *   segment has; E_SEGMENT_TAG when tags pass and no subset opens; RangeError for a segment of another extent.
    */
-  open(segment: number, last: boolean, sealedBytes: number, blocks: readonly FramedBlock[]): CodecAnswer {
+  open(
+    segment: number,
+    last: boolean,
+    sealedBytes: number,
+    blocks: readonly FramedBlock[],
+    target?: Uint8Array<ArrayBuffer>,
+  ): CodecAnswer {
     if (extentOfSegment(segment) !== this.#extent)
       throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
     const shortest = last ? SEGMENT_OVERHEAD_BYTES : SEGMENT_BYTES
@@ -227,11 +234,13 @@ export class SegmentOpener {
     const { good, bad } = sortByTag(this.#tools.primitives, this.#keys, segment, rowBytes, blocks)
     if (good.length < this.#scheme.k) return { badIndices: bad }
 
+    const plaintext = target ?? this.#tools.allocate(sealedBytes - SEGMENT_OVERHEAD_BYTES)
     let tried = 0
     for (const subset of exchanges(good, this.#scheme.k)) {
       if (tried++ === MAX_SUBSETS) break
-      const plaintext = this.#combine(segment, last, sealedBytes, rowBytes, subset)
-      if (plaintext === undefined) continue
+      this.#combine(rowBytes, subset)
+      const sealed = this.#tools.kernel.output.subarray(0, sealedBytes)
+      if (!this.#floe.openSegmentInto(segment, sealed, last, plaintext)) continue
       const forged = tried === 1 ? [] : this.#misfits(rowBytes, subset, good)
       return {
         plaintext,
@@ -254,11 +263,10 @@ export class SegmentOpener {
     this.#floe.destroy()
   }
 
-  #combine(segment: number, last: boolean, sealedBytes: number, rowBytes: number, subset: readonly FramedBlock[]) {
+  #combine(rowBytes: number, subset: readonly FramedBlock[]): void {
     const { kernel } = this.#tools
     loadRows(kernel, rowBytes, subset)
     kernel.multiply(this.#planFor(subset.map((block) => block.index)), rowBytes)
-    return this.#floe.tryOpenSegment(segment, kernel.output.subarray(0, sealedBytes), last)
   }
 
   /** Which of the other blocks are not what `subset`, whose rows are still in the kernel, says they should be. */

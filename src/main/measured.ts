@@ -193,7 +193,7 @@ export function measuredEngine(engine: SegmentEngine, metrics: Metrics): Segment
       }
     },
     takePlaintext: (segments) => engine.takePlaintext(segments),
-    recycle: (blocks) => engine.recycle(blocks),
+    recycle: (views) => engine.recycle(views),
     close: () => engine.close(),
   }
 }
@@ -208,6 +208,7 @@ export function measuredReader(reader: VaultReader, metrics: Metrics): VaultRead
           const asset = opened.asset(id)
           return {
             asset: asset.asset,
+            recycle: (chunk) => asset.recycle(chunk),
             async *read(startBytes, endBytes, stop) {
               const closed = metrics.streamOpened(purpose)
               try {

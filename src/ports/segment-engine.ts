@@ -71,7 +71,7 @@ export interface SegmentOpener {
    * @throws E_SHARES_TOO_FEW fewer than k blocks given; E_SEGMENT_TAG when all tags pass and no k-subset opens.
    */
   open(segment: number, last: boolean, sealedBytes: number, blocks: readonly FramedBlock[]): Promise<OpenedSegment>
-  /** Several segments in one trip to a worker. Throws as `open` when any of them does: open them one by one then. */
+  /** Several segments in one trip to a worker; their plaintexts lie one behind the other in one buffer. Throws as `open` when any of them does: open them one by one then. */
   openRun(run: readonly SegmentToOpen[]): Promise<OpenedSegment[]>
   close(): void
 }
@@ -93,9 +93,10 @@ export interface SegmentEngine {
   /** So many times 262,112 bytes with anything in them, for the plaintext of segments. */
   takePlaintext(segments: number): Uint8Array<ArrayBuffer>
   /**
-   * Takes back what a `split` gave, to write later segments there: fresh pages cost more than all arithmetic. All shares
-   * at once, and only when nothing reads them any more. Not calling it costs speed and nothing else.
+   * Takes back what a `split` or an opener gave, to write later segments there: fresh pages cost more than all arithmetic. All shares, or
+   * all plaintexts of a run, at once, and only when nothing reads them any more: they may be empty afterwards. Not calling it costs speed and
+   * nothing else.
    */
-  recycle(blocks: readonly Uint8Array<ArrayBuffer>[]): void
+  recycle(views: readonly Uint8Array<ArrayBuffer>[]): void
   close(): Promise<void>
 }

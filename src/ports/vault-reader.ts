@@ -10,7 +10,12 @@ export interface AssetReader {
    * iteration or aborting stops the fetching.
    * @throws E_SHARES_TOO_FEW naming the nodes that are missing, E_OBJECT_RANGE when the range is outside the asset
    */
-  read(startBytes: number, endBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+  read(startBytes: number, endBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array<ArrayBuffer>>
+  /**
+   * Takes back the memory of a chunk that `read` gave and that nothing reads any more; it may be empty afterwards. Not calling it costs
+   * speed and nothing else.
+   */
+  recycle(chunk: Uint8Array<ArrayBuffer>): void
 }
 
 /** An opened recording. Holds keys in memory: keep it no longer than one request or job. */

@@ -40,8 +40,9 @@ export function inlineAssetReader(asset: ManifestAsset, inline: Uint8Array): Ass
     asset,
     async *read(startBytes, endBytes) {
       checkRange(asset, startBytes, endBytes)
-      if (endBytes > startBytes) yield inline.slice(startBytes, endBytes)
+      if (endBytes > startBytes) yield Uint8Array.from(inline.subarray(startBytes, endBytes))
     },
+    recycle: () => undefined,
   }
 }
 
@@ -57,11 +58,11 @@ export function sealedAssetReader(ports: ReadPorts, asset: ManifestAsset, sealed
       const stop = new AbortController()
       const reading = new Reading(ports, sealed, attempt, aad, AbortSignal.any([signal, stop.signal]))
       try {
-        for await (const { segment, plaintext } of reading.segments(
+        for await (const { first, plaintext } of reading.pieces(
           Math.floor(startBytes / SEGMENT_PLAIN_BYTES),
           Math.floor((endBytes - 1) / SEGMENT_PLAIN_BYTES),
         )) {
-          const at = segment * SEGMENT_PLAIN_BYTES
+          const at = first * SEGMENT_PLAIN_BYTES
           yield plaintext.subarray(Math.max(0, startBytes - at), Math.min(plaintext.length, endBytes - at))
         }
       } finally {
@@ -69,6 +70,7 @@ export function sealedAssetReader(ports: ReadPorts, asset: ManifestAsset, sealed
         reading.close()
       }
     },
+    recycle: (chunk) => ports.engine.recycle([chunk]),
   }
 }
 
@@ -79,9 +81,10 @@ function checkRange(asset: ManifestAsset, startBytes: number, endBytes: number):
   }
 }
 
-interface PlainSegment {
-  readonly segment: number
-  readonly plaintext: Uint8Array
+/** Plaintext from the start of segment `first` on, in a buffer that holds nothing else. */
+interface PlainPiece {
+  readonly first: number
+  readonly plaintext: Uint8Array<ArrayBuffer>
 }
 
 interface Run {
@@ -118,8 +121,8 @@ class Reading {
   }
 
   /** Segments `first` … `last` in order, fetched ahead. */
-  async *segments(first: number, last: number): AsyncGenerator<PlainSegment> {
-    const ahead: Promise<PlainSegment[]>[] = []
+  async *pieces(first: number, last: number): AsyncGenerator<PlainPiece> {
+    const ahead: Promise<PlainPiece[]>[] = []
     let next = first
     let runSegments = FIRST_RUN_SEGMENTS
     const startRun = (): void => {
@@ -134,14 +137,14 @@ class Reading {
     }
     for (let i = 0; i <= READ_AHEAD_RUNS; i++) startRun()
     for (let run = ahead.shift(); run; run = ahead.shift()) {
-      const segments = await run
+      const pieces = await run
       startRun()
-      yield* segments
+      yield* pieces
     }
   }
 
   /** One run, from the pinned sharing; from another one, or other places, when the layout has changed or holds more. */
-  async #fetchRun(run: Run): Promise<PlainSegment[]> {
+  async #fetchRun(run: Run): Promise<PlainPiece[]> {
     const number = extentOf(run.first)
     const tried = new Set<string>()
     let extent = await this.#extent(number)
@@ -160,7 +163,7 @@ class Reading {
     }
   }
 
-  async #fetchFrom(extent: PinnedExtent, run: Run): Promise<PlainSegment[]> {
+  async #fetchFrom(extent: PinnedExtent, run: Run): Promise<PlainPiece[]> {
     const { scheme } = extent
     const last = run.first + run.count - 1
     const offsetBytes = blockOffset(scheme, run.first)
@@ -180,19 +183,32 @@ class Reading {
     try {
       const shares = await gather.take(scheme.k)
       const together = await this.#openTogether(extent, shares, run)
-      const segments: PlainSegment[] = []
-      for (let i = 0; i < run.count; i++) {
-        const segment = run.first + i
-        const plaintext = together[i]
-        segments.push(
-          plaintext ? { segment, plaintext } : await this.#openSegment(extent, gather, shares, run, segment),
-        )
-      }
+      const pieces = asOnePiece(run, together) ?? (await this.#piecesOf(extent, gather, shares, run, together))
       for (const { bytes } of shares) discard(bytes)
-      return segments
+      return pieces
     } finally {
       gather.close()
     }
+  }
+
+  /** Each segment in a piece of its own; those that did not open together are looked at one by one. */
+  async #piecesOf(
+    extent: PinnedExtent,
+    gather: Gather,
+    shares: GatheredShare[],
+    run: Run,
+    together: readonly (Uint8Array<ArrayBuffer> | undefined)[],
+  ): Promise<PlainPiece[]> {
+    const pieces: PlainPiece[] = []
+    for (let i = 0; i < run.count; i++) {
+      const plaintext = together[i]
+      pieces.push(
+        plaintext
+          ? { first: run.first + i, plaintext: ofItsOwn(plaintext) }
+          : await this.#openSegment(extent, gather, shares, run, run.first + i),
+      )
+    }
+    return pieces
   }
 
   /** The run's plaintexts in one trip to the engine; none for a segment that needs a closer look. */
@@ -200,7 +216,7 @@ class Reading {
     extent: PinnedExtent,
     shares: readonly GatheredShare[],
     run: Run,
-  ): Promise<(Uint8Array | undefined)[]> {
+  ): Promise<(Uint8Array<ArrayBuffer> | undefined)[]> {
     const segments = Array.from({ length: run.count }, (_, i) => this.#toOpen(extent, shares, run, run.first + i))
     try {
       const answers = await extent.keying.opener.openRun(segments)
@@ -231,7 +247,7 @@ class Reading {
     shares: GatheredShare[],
     run: Run,
     segment: number,
-  ): Promise<PlainSegment> {
+  ): Promise<PlainPiece> {
     const { k } = extent.scheme
     const drop = (indices: readonly number[], code: ErrorCode): void => {
       for (const bad of shares.filter(({ source }) => indices.includes(source.index))) {
@@ -248,7 +264,7 @@ class Reading {
         if ('plaintext' in opened) {
           drop(opened.corruptIndices ?? [], 'E_BLOCK_TAG')
           drop(opened.forgedIndices ?? [], 'E_SEGMENT_TAG')
-          return { segment, plaintext: opened.plaintext }
+          return { first: segment, plaintext: opened.plaintext }
         }
         const isBad = (index: number): boolean => {
           const block = blocks.find((one) => one.index === index)
@@ -411,6 +427,26 @@ interface PinnedExtent extends ExtentPlace {
   readonly layout: string
   readonly sources: readonly ShareSource[]
   keying: Keying
+}
+
+/** What the caller may give back must not share its memory with another piece. */
+function ofItsOwn(plaintext: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return plaintext.byteLength === plaintext.buffer.byteLength ? plaintext : Uint8Array.from(plaintext)
+}
+
+/** The whole run, when all of it opened and lies in one buffer in order. */
+function asOnePiece(
+  { first, count }: Run,
+  together: readonly (Uint8Array<ArrayBuffer> | undefined)[],
+): PlainPiece[] | undefined {
+  const buffer = together[0]?.buffer
+  if (buffer === undefined || together.length < count) return undefined
+  let endBytes = 0
+  for (const plaintext of together) {
+    if (plaintext?.buffer !== buffer || plaintext.byteOffset !== endBytes) return undefined
+    endBytes += plaintext.length
+  }
+  return endBytes === buffer.byteLength ? [{ first, plaintext: new Uint8Array(buffer) }] : undefined
 }
 
 function isOfExtent(number: number): (row: ObjectRow) => boolean {

@@ -34,6 +34,8 @@ export interface OpenRequest {
   readonly codec: number
   /** All blocks one behind the other; comes back with the answer. */
   readonly framed: ArrayBuffer
+  /** Where the plaintexts go, one behind the other; comes back with the answer. */
+  readonly plaintext: ArrayBuffer
   readonly run: readonly {
     readonly segment: number
     readonly last: boolean

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { innerBlockBytes } from '../../crypto/dispersal.ts'
-import { SEGMENT_PLAIN_BYTES, checkFloeHeader } from '../../crypto/floe.ts'
+import { SEGMENT_OVERHEAD_BYTES, SEGMENT_PLAIN_BYTES, checkFloeHeader } from '../../crypto/floe.ts'
 import { BLOCK_TAG_BYTES } from '../../crypto/fragment-tag.ts'
 import type { KernelName } from '../../crypto/kernel/kernel.ts'
 import { checkScheme, dataRows } from '../../domain/dispersal.ts'
@@ -143,7 +143,9 @@ class Pool implements WorkerEngine {
         ...segment,
         blocks: blocks.map(({ index, bytes }) => ({ index, lengthBytes: bytes.length })),
       }))
-      const reply = await this.#run(codec, { kind: 'open', framed, run: described }, [framed])
+      const plainBytes = run.reduce((sum, { sealedBytes }) => sum + plainLength(sealedBytes), 0)
+      const plaintext = this.#spare.takeOrMake(plainBytes)
+      const reply = await this.#run(codec, { kind: 'open', framed, plaintext, run: described }, [framed, plaintext])
       const { opened, framed: free } = reply as Extract<FromWorker, { opened: OpenedSegment[] }>
       this.#spare.give(free)
       return opened
@@ -161,9 +163,10 @@ class Pool implements WorkerEngine {
     return new Uint8Array(this.#spare.takeOrMake(segments * SEGMENT_PLAIN_BYTES))
   }
 
-  recycle(blocks: readonly Uint8Array<ArrayBuffer>[]): void {
-    const buffer = blocks[0]?.buffer
-    if (buffer !== undefined && !this.#closed) this.#spare.give(buffer)
+  recycle(views: readonly Uint8Array<ArrayBuffer>[]): void {
+    const buffer = views[0]?.buffer
+    // Transferred, so that the views are empty from now on: whoever still reads one, or gives it back twice, does no harm.
+    if (buffer !== undefined && !buffer.detached && !this.#closed) this.#spare.give(buffer.transfer())
   }
 
   async close(): Promise<void> {
@@ -290,6 +293,11 @@ class Pool implements WorkerEngine {
     }
     wipe(codec)
   }
+}
+
+/** What no segment has is for the codec to refuse. */
+function plainLength(sealedBytes: number): number {
+  return Math.max(0, sealedBytes - SEGMENT_OVERHEAD_BYTES)
 }
 
 function closedError(): MosaikError {

@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads'
+import { SEGMENT_OVERHEAD_BYTES } from '../../crypto/floe.ts'
 import { SegmentOpener, SegmentSealer } from '../../crypto/segment-codec.ts'
 import { createCodecTools } from './codec-tools.ts'
 import { asMosaikError } from './inline-engine.ts'
@@ -41,17 +42,19 @@ port.on('message', (message: ToWorker) => {
     case 'open':
       answer(message.job, () => {
         const opener = openers.get(message.codec)!
-        const { framed } = message
+        const { framed, plaintext } = message
         let at = 0
+        let plainAt = 0
         const opened = message.run.map(({ segment, last, sealedBytes, blocks }) => {
           const views = blocks.map(({ index, lengthBytes }) => {
             at += lengthBytes
             return { index, bytes: new Uint8Array(framed, at - lengthBytes, lengthBytes) }
           })
-          return opener.open(segment, last, sealedBytes, views)
+          const target = new Uint8Array(plaintext, plainAt, sealedBytes - SEGMENT_OVERHEAD_BYTES)
+          plainAt += target.length
+          return opener.open(segment, last, sealedBytes, views, target)
         })
-        const plaintexts = opened.flatMap((answer) => ('plaintext' in answer ? [answer.plaintext.buffer] : []))
-        return [{ job: message.job, opened, framed }, [framed, ...plaintexts]]
+        return [{ job: message.job, opened, framed }, [framed, plaintext]]
       })
   }
 })

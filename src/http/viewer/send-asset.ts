@@ -61,7 +61,7 @@ export async function sendAsset(request: Request, response: Response, delivery: 
     response.setHeader('ETag', etag)
     if (disposition !== undefined) response.setHeader('Content-Disposition', disposition)
     if (range.kind === 'part') response.setHeader('Content-Range', `bytes ${startBytes}-${endBytes - 1}/${sizeBytes}`)
-    if (body !== undefined) await pump(response, body, first, lengthBytes, signal)
+    if (body !== undefined) await pump(response, reader, body, first, lengthBytes, signal)
     response.end()
   } finally {
     await body?.return?.()
@@ -71,17 +71,23 @@ export async function sendAsset(request: Request, response: Response, delivery: 
 /** Writes one chunk after the other, each only when the one before has room. */
 async function pump(
   response: Response,
-  body: AsyncIterator<Uint8Array>,
-  first: IteratorResult<Uint8Array> | undefined,
+  reader: AssetReader,
+  body: AsyncIterator<Uint8Array<ArrayBuffer>>,
+  first: IteratorResult<Uint8Array<ArrayBuffer>> | undefined,
   lengthBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
   let sentBytes = 0
   for (let step = first; step !== undefined && step.done !== true; step = await body.next()) {
     signal.throwIfAborted()
-    sentBytes += step.value.length
+    const chunk = step.value
+    sentBytes += chunk.length
     if (sentBytes > lengthBytes) break
-    if (!response.write(step.value)) await drained(response, signal)
+    // After a failure the socket may still hold it.
+    const written = (error?: Error | null): void => {
+      if (!error) reader.recycle(chunk)
+    }
+    if (!response.write(chunk, written)) await drained(response, signal)
   }
   signal.throwIfAborted()
   if (sentBytes !== lengthBytes) throw new MosaikError('E_INTERNAL', 'an asset gave more or fewer bytes than it has')

@@ -95,7 +95,12 @@ export class MemoryVault implements VaultReader {
         const asset = manifest.assets.find((candidate) => candidate.id === id)
         const content = contents.get(id)
         if (asset === undefined || content === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'no such asset')
-        return { asset, read: (startBytes, endBytes, signal) => this.#read(content, startBytes, endBytes, signal) }
+        return {
+          asset,
+          read: (startBytes, endBytes, signal) => this.#read(content, startBytes, endBytes, signal),
+          // As a reader that fills the memory with the next bytes: who gives back what is still on its way sends garbage.
+          recycle: (chunk) => void chunk.fill(0xee),
+        }
       },
     }
   }

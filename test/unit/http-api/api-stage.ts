@@ -88,6 +88,7 @@ function memoryReader(): VaultReader {
           async *read(startBytes: number, endBytes: number) {
             yield await Promise.resolve(original.slice(startBytes, endBytes))
           },
+          recycle: () => undefined,
         }),
       })
     },

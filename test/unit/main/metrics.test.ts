@@ -119,6 +119,7 @@ test('streams: open while they are read, closed when their reader stops early', 
           async *read() {
             for (;;) yield await Promise.resolve(new Uint8Array(10))
           },
+          recycle: () => undefined,
         }),
       }),
   }
