@@ -90,7 +90,7 @@ export class Answering {
 /** A script of this folder, answering. */
 export function answeringScript(name: string, onOneCore: boolean, environment: Record<string, string> = {}): Answering {
   const script = fileURLToPath(new URL(name, import.meta.url))
-  const args = ['--no-concurrent-marking', '--disable-warning=ExperimentalWarning', script]
+  const args = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning', script]
   return onOneCore
     ? new Answering('taskset', ['-c', ONE_CORE, process.execPath, ...args], environment)
     : new Answering(process.execPath, args, environment)

@@ -13,6 +13,7 @@ import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import type { Clock } from '../../../src/ports/system.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { MemoryStore, failAll, type FaultHook } from '../../support/memory-store.ts'
+import { RUN_SEGMENTS } from '../../../src/ports/segment-engine.ts'
 import { makeTestVault, type TestVault, type TestVaultOptions } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
@@ -24,7 +25,8 @@ class ForwardClock implements Clock {
   sleep = (delayMs: number, signal?: AbortSignal): Promise<void> => nodeClock.sleep(delayMs, signal)
 }
 
-const content = randomBytes(262_112 + 5_000)
+// Two runs of segments, so that nodes are written to before the source was read to its end.
+const content = randomBytes(RUN_SEGMENTS * 262_112 + 5_000)
 let vault: TestVault
 let nodes: MemoryStore[]
 let clock: ForwardClock

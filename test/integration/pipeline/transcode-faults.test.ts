@@ -266,6 +266,7 @@ describe('the pipeline', () => {
   it('keeps the engine busy: as many runs of segments in flight as it can take', async () => {
     let flying = 0
     let most = 0
+    const enough = Promise.withResolvers<undefined>()
     const engine = {
       ...vault.engine,
       parallelism: 6,
@@ -275,7 +276,9 @@ describe('the pipeline', () => {
           close: () => real.close(),
           split: async (...call: Parameters<typeof real.split>) => {
             most = Math.max(most, ++flying)
-            await nodeClock.sleep(5)
+            // Held until as many came as shall, and a moment longer, in which one too many could come.
+            if (flying >= 6) void nodeClock.sleep(50).then(() => enough.resolve(undefined))
+            await enough.promise
             flying--
             return await real.split(...call)
           },
