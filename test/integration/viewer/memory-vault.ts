@@ -112,7 +112,7 @@ export class MemoryVault implements VaultReader {
         await new Promise((resolve) => setTimeout(resolve, this.chunkDelayMs))
         signal.throwIfAborted()
         if (this.isDown || at - startBytes >= this.failAfterBytes) throw TOO_FEW()
-        const chunk = content.slice(at, Math.min(endBytes, at + CHUNK_BYTES))
+        const chunk = Uint8Array.from(content.subarray(at, Math.min(endBytes, at + CHUNK_BYTES)))
         this.givenBytes += chunk.length
         yield chunk
       }
