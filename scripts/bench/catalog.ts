@@ -9,21 +9,30 @@ import { available, service } from '../../test/support/services/start-service.ts
 
 const ORGANISATION = '0a'.repeat(16)
 const FIRST_MS = 1_600_000_000_000
-/** Every tenth recording has a link; a host has a thousand recordings; one word is in all titles, one in a thousandth of them. */
 const LINK_EVERY = 10
-const CALLS = 200
+const HOSTS = 1000
+const CALLS = 300
+
+/** Words of title `n`: one that all have, one of a thousandth of them, one of few, one of its own. */
+const WORDS = [`'meeting'`, `'w' || (n % 1000)`, `'p' || (n % 7919)`, `'n' || n`]
 
 /** Fills the tables with numbers 1 … count; `series` and `hex` are what the two databases spell differently. */
 function statements(series: string, hex: (n: string) => string): string[] {
   const scheme = `'{"k":3,"n":5,"t":1}'`
-  const words = `'meeting w' || (n % 1000) || ' p' || (n % 7919) || ' n' || n`
+  const words = WORDS.join(` || ' ' || `)
+  const time = `${FIRST_MS} + n * 60000`
   return [
     `insert into organisations values ('${ORGANISATION}', 'bench', ${scheme}, 'none', ${FIRST_MS}, 0, null)`,
     `insert into recordings (id, organisation, state, title, title_words, host_id, source_kind, external_id, started_at_ms,
        created_at_ms, updated_at_ms, stored_at_ms, content_bytes, duration_ms, scheme, generation, reason)
-     select ${hex('n')}, '${ORGANISATION}', 'ready', ${words}, ' ' || ${words}, 'host-' || (n / 1000), 'test', 'x' || n, null,
-       ${FIRST_MS} + n * 60000, ${FIRST_MS} + n * 60000, ${FIRST_MS} + n * 60000, 1000000000, 3600000, ${scheme}, 1, null
+     select ${hex('n')}, '${ORGANISATION}', 'ready', ${words}, ' ' || ${words}, 'host-' || (n % ${HOSTS}), 'test', 'x' || n, null,
+       ${time}, ${time}, ${time}, 1000000000, 3600000, ${scheme}, 1, null
      from ${series}`,
+    ...WORDS.flatMap((word) => [
+      `insert into title_words (organisation, word) select distinct '${ORGANISATION}', ${word} from ${series}`,
+      `insert into title_hits (word, created_at_ms, recording) select id, ${time}, ${hex('n')} from ${series}
+       join title_words on organisation = '${ORGANISATION}' and word = ${word} order by 1, 2`,
+    ]),
     `insert into links (id, organisation, recording, created_at_ms, expires_at_ms, revoked_at_ms, views_count, max_views, allow_download)
      select ${hex('n')}, '${ORGANISATION}', ${hex('n')}, ${FIRST_MS}, ${10 * FIRST_MS}, null, 0, null, 0 from ${series} where n % ${LINK_EVERY} = 0`,
   ]
@@ -46,11 +55,15 @@ async function slowest(catalog: Catalog, count: number): Promise<{ worstMs: numb
         after: { createdAtMs: FIRST_MS + n * 60_000, id: hexOf(n) },
       })
     },
-    host: () => catalog.recordings.list({ organisation, limit: 50, hostId: `host-${Math.floor(pick() / 1000)}` }),
+    host: () => catalog.recordings.list({ organisation, limit: 50, hostId: `host-${pick() % HOSTS}` }),
     'search all': () => catalog.recordings.list({ organisation, limit: 50, search: 'meeting' }),
-    'search some': () => catalog.recordings.list({ organisation, limit: 50, search: `w${pick() % 1000}` }),
-    'search two': () => catalog.recordings.list({ organisation, limit: 50, search: `meeting p${pick() % 7919}` }),
+    'search letter': () => catalog.recordings.list({ organisation, limit: 50, search: 'w' }),
+    'search beginning': () => catalog.recordings.list({ organisation, limit: 50, search: `w${pick() % 100}` }),
+    'search some': () => catalog.recordings.list({ organisation, limit: 50, search: `meet w${pick() % 1000}` }),
+    'search rare': () => catalog.recordings.list({ organisation, limit: 50, search: `meeting p${pick() % 7919}` }),
     'search one': () => catalog.recordings.list({ organisation, limit: 50, search: `n${pick()}` }),
+    'search none': () =>
+      catalog.recordings.list({ organisation, limit: 50, search: `w${pick() % 1000} p${pick() % 7919}` }),
     link: async () => {
       const link = await catalog.links.link(hexOf(LINK_EVERY * (1 + Math.floor(Math.random() * (count / LINK_EVERY)))))
       if (link === undefined) throw new Error('a link is missing')

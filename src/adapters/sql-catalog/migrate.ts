@@ -5,10 +5,11 @@ import { first } from './migrations/0001-first.ts'
 import { upkeep } from './migrations/0002-upkeep.ts'
 import { linkPasscodes } from './migrations/0003-link-passcodes.ts'
 import { epochs } from './migrations/0004-epochs.ts'
+import { titleWordTables } from './migrations/0005-title-words.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Tables } from './schema.ts'
 
-const migrations: readonly Migration[] = [first, upkeep, linkPasscodes, epochs]
+export const migrations: readonly Migration[] = [first, upkeep, linkPasscodes, epochs, titleWordTables]
 
 /** Version of the schema that this release reads and writes. */
 export const schemaVersion = Math.max(...migrations.map((migration) => migration.version))
@@ -37,9 +38,10 @@ const postgresLock = 0x6d6f7361
 /**
  * Brings the schema up to this release, in one transaction under the database's own lock: of several processes one does
  * it, the others find it done.
+ * @param steps all of them; fewer make the schema of an older release.
  * @throws E_CONFIG when the schema is newer than this release.
  */
-export async function migrate(database: Database): Promise<void> {
+export async function migrate(database: Database, steps: readonly Migration[] = migrations): Promise<void> {
   await database.transaction('bring the catalog up to date', async (trx) => {
     if (database.dialect === 'postgres') {
       await sql`set local statement_timeout = 0`.execute(trx)
@@ -55,7 +57,7 @@ export async function migrate(database: Database): Promise<void> {
         { present, known: schemaVersion },
       )
     }
-    for (const migration of migrations) {
+    for (const migration of steps) {
       if (migration.version > present) await apply(trx, database.dialect, migration)
     }
   })
@@ -64,7 +66,7 @@ export async function migrate(database: Database): Promise<void> {
 async function apply(trx: Transaction<Tables>, dialect: DialectName, migration: Migration): Promise<void> {
   const fill = (text: string): string =>
     text.replace(/\{(\w+)\}/g, (_, name: string) => {
-      const fragment = migration.fragments?.[name]
+      const fragment = migration.fragments?.[name] ?? migration.fragmentsOf?.[dialect][name]
       if (fragment !== undefined) return fill(fragment)
       const word = words[dialect][name]
       if (word === undefined) throw new Error(`{${name}} in migration ${migration.version} means nothing`)

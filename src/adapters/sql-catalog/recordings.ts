@@ -7,7 +7,7 @@ import { unknownRecording } from './errors.ts'
 import { holdFence } from './fence.ts'
 import { fromJson, fromJsonOrNull, toBytes, toJsonOrNull } from './json.ts'
 import type { NewRow, Row, Tables } from './schema.ts'
-import { findTitles } from './search.ts'
+import { indexTitle, searchTitles } from './search.ts'
 import { titleWordsColumn } from './title-words.ts'
 import { newWork } from './work.ts'
 
@@ -39,6 +39,7 @@ export function recordingCatalog(database: Database): RecordingCatalog {
           }
           return { recording: toRecording(present), created: false }
         }
+        await indexTitle(trx, inserted)
         await trx
           .insertInto('work')
           .values(
@@ -67,22 +68,19 @@ export function recordingCatalog(database: Database): RecordingCatalog {
     },
 
     async list(query) {
-      const titles = await database.run('search the titles', () =>
-        findTitles(database, query.organisation, query.search ?? ''),
-      )
-      if (titles === 'none') return []
+      const { search = '', after } = query
+      const limit = Math.max(0, Math.min(query.limit, maxListed))
       const rows = await database.run('list recordings', (db) => {
+        if (search.trim() !== '') return searchTitles(db, database.dialect, { ...query, search }, limit)
         let select = db
           .selectFrom('recordings')
           .selectAll()
-          .where(titles.organisation)
+          .where('organisation', '=', query.organisation)
           .orderBy('created_at_ms', 'desc')
           .orderBy('id', 'desc')
-          .limit(Math.max(0, Math.min(query.limit, maxListed)))
-        for (const condition of titles.conditions) select = select.where(condition)
+          .limit(limit)
         if (query.hostId !== undefined) select = select.where('host_id', '=', query.hostId)
         if (query.state !== undefined) select = select.where('state', '=', query.state)
-        const { after } = query
         if (after) {
           select = select.where(({ eb, refTuple, tuple }) =>
             eb(refTuple('created_at_ms', 'id'), '<', tuple(after.createdAtMs, after.id)),

@@ -11,6 +11,10 @@ export interface Tables {
   nodes: NodesTable
   node_owners: NodeOwnersTable
   recordings: RecordingsTable
+  /** Dictionary: each word once an organisation. */
+  title_words: { id: Generated<number>; organisation: string; word: string }
+  /** Where a word occurs; `created_at_ms` is the recording's. */
+  title_hits: { word: number; created_at_ms: number; recording: string }
   receipts: { recording: string; receipt: Uint8Array; at_ms: number }
   events: { seq: Generated<number>; recording: string; at_ms: number; kind: string; fields: string }
   work: WorkTable

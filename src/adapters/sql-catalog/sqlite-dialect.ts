@@ -21,6 +21,9 @@ const busyPauseMs = 20
 /** Together about fifteen seconds; then the error goes out. */
 const busyTries = 250
 
+/** Pages of the file kept in memory, in KiB; the default of 2 MiB does not even hold the inner pages of a large catalog's indexes. */
+const cacheKib = 64 * 1024
+
 const SQLITE_BUSY = 5
 
 /**
@@ -57,7 +60,9 @@ class NodeSqliteDriver implements Driver {
       // Changing to WAL needs the file alone for a moment: another process may be doing the same.
       await retryBusy(() => database.exec('pragma journal_mode = wal'))
       // FULL: a commit is on disk when it returns. secure_delete: names dropped from a row do not stay in free pages.
-      await retryBusy(() => database.exec('pragma synchronous = full; pragma secure_delete = on'))
+      await retryBusy(() =>
+        database.exec(`pragma synchronous = full; pragma secure_delete = on; pragma cache_size = ${-cacheKib}`),
+      )
     } catch (error) {
       database.close()
       throw error

@@ -6,6 +6,7 @@ import { unknownNode } from './installation.ts'
 import { toJsonOrNull } from './json.ts'
 import { newObject } from './objects.ts'
 import type { Tables } from './schema.ts'
+import { indexTitle } from './search.ts'
 import { titleWordsColumn } from './title-words.ts'
 
 /** Rows of one insert. */
@@ -38,9 +39,10 @@ export function restoreCatalog(database: Database): Pick<UpkeepCatalog, 'restore
             reason: toJsonOrNull(recording.reason),
           })
           .onConflict((conflict) => conflict.doNothing())
-          .returning('id')
+          .returning(['id', 'organisation', 'title', 'created_at_ms'])
           .executeTakeFirst()
         if (!added) return false
+        await indexTitle(trx, added)
         for (const attempt of attempts) {
           await trx
             .insertInto('attempts')

@@ -144,5 +144,51 @@ export function listSuite(underTest: () => CatalogUnderTest): void {
       })
       expect(second).toEqual(all.slice(3, 6))
     })
+
+    test.each([
+      ['few', 60],
+      ['many', 5200],
+    ])('the beginning of many words in %s titles, with and without another word, in pages', async (_, count) => {
+      const { catalog, query } = underTest()
+      const organisation = await organisationIn(catalog)
+      const id = (n: string): string => `substr('${newId()}', 1, 20) || cast(100000000000 + ${n} as text)`
+      const numbers = `with recursive n (i) as (select 0 union all select i + 1 from n where i < ${count - 1})`
+      const title = `'word' || cast(i % 40 as text) || case when i % 20 = 3 then ' other' else '' end`
+      await query(`insert into recordings (id, organisation, state, title, title_words, host_id, source_kind, created_at_ms,
+          updated_at_ms, scheme, generation)
+        ${numbers} select ${id('i')}, '${organisation}', 'ready', ${title}, ' ' || ${title}, 'h', 'file', i / 7, i, '{}', 0 from n`)
+      for (const word of [...Array.from({ length: 40 }, (_, i) => `word${i}`), 'other']) {
+        await query(`insert into title_words (organisation, word) values ('${organisation}', '${word}')`)
+      }
+      await query(`insert into title_hits (word, created_at_ms, recording)
+        select title_words.id, created_at_ms, recordings.id from title_words join recordings
+        on recordings.organisation = title_words.organisation and (title_words.word = title or title || ' ' like '% ' || title_words.word || ' %'
+          or title like title_words.word || ' %') where title_words.organisation = '${organisation}'`)
+      const rows =
+        await query(`select id, title, created_at_ms as at from recordings where organisation = '${organisation}'
+        order by created_at_ms desc, id desc`)
+      const both = rows.filter(({ title: text }) => String(text).endsWith('other'))
+      const page = { organisation, limit: 20 }
+      const ids = (found: readonly { readonly id: unknown }[]): unknown[] => found.map(({ id: one }) => one)
+      expect(ids(await catalog.recordings.list({ ...page, search: 'wor' }))).toEqual(ids(rows.slice(0, 20)))
+      const last = both[1]
+      const after = { createdAtMs: Number(last?.['at']), id: String(last?.['id']) }
+      for (const search of ['word', 'w']) {
+        const two = { ...page, search: `${search} oth` }
+        expect(ids(await catalog.recordings.list(two))).toEqual(ids(both.slice(0, 20)))
+        expect(ids(await catalog.recordings.list({ ...two, after }))).toEqual(ids(both.slice(2, 22)))
+        const older = await catalog.recordings.list({ ...page, search, after })
+        expect(ids(older)).toEqual(
+          ids(rows.slice(rows.findIndex((row) => row['id'] === last?.['id']) + 1).slice(0, 20)),
+        )
+      }
+      expect(await catalog.recordings.list({ ...page, search: 'word other', state: 'failed' })).toEqual([])
+      expect(await catalog.recordings.list({ ...page, search: 'word3 other', hostId: 'h' })).toHaveLength(
+        Math.min(
+          20,
+          both.filter(({ title: text }) => String(text).startsWith('word3 ') || /^word3\d /.test(String(text))).length,
+        ),
+      )
+    })
   })
 }

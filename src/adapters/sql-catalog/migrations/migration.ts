@@ -7,4 +7,6 @@ export interface Migration {
   readonly statements: readonly (string | Partial<Record<DialectName, string>>)[]
   /** Pieces of text that {name} stands for in the statements. */
   readonly fragments?: Readonly<Record<string, string>>
+  /** The same, where the databases spell them differently. */
+  readonly fragmentsOf?: Readonly<Record<DialectName, Readonly<Record<string, string>>>>
 }
