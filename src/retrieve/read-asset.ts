@@ -28,9 +28,12 @@ export interface ReadPorts extends GatherPorts {
   readonly log: Log
 }
 
-/** Segments fetched with one request a share: small first, so that the first byte comes soon. */
-const FIRST_RUN_SEGMENTS = 1
+/**
+ * Segments fetched with one request a share. A range of no more is one run, since each run costs k requests; a longer one begins small, so
+ * that the first byte comes soon.
+ */
 const MAX_RUN_SEGMENTS = 8
+const FIRST_RUN_SEGMENTS = 2
 /** Runs that are fetched ahead of the consumer. */
 const READ_AHEAD_RUNS = 2
 
@@ -128,7 +131,8 @@ class Reading {
     const startRun = (): void => {
       if (next > last) return
       const endOfExtent = (extentOf(next) + 1) * EXTENT_SEGMENTS
-      const count = Math.min(runSegments, last + 1 - next, endOfExtent - next)
+      const left = Math.min(last + 1, endOfExtent) - next
+      const count = left <= MAX_RUN_SEGMENTS ? left : runSegments
       const run = this.#fetchRun({ first: next, count })
       run.catch(() => undefined) // awaited in order; an early rejection must not count as unhandled
       ahead.push(run)
