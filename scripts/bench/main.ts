@@ -36,6 +36,7 @@ const families: (() => Promise<Measurement[]>)[] = [
   async () => (await import('./catalog.ts')).catalogMeasurements,
   async () => (await import('./network.ts')).networkMeasurements,
   async () => (await import('./player.ts')).playerMeasurements,
+  async () => (await import('./queue.ts')).queueMeasurements,
   async () => (await import('./scale.ts')).scaleMeasurements,
 ]
 

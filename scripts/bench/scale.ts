@@ -1,40 +1,125 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { describeFile } from '../../src/adapters/file-source.ts'
+import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
+import { readConfig } from '../../src/main/config.ts'
+import { setUp } from '../../src/main/setup.ts'
+import { openVault, type Vault } from '../../src/main/vault.ts'
+import { available, service } from '../../test/support/services/start-service.ts'
+import { silentLog } from '../../test/support/test-vault.ts'
 import { film } from './media.ts'
-import { MORE, interleave, type Measurement, type Row } from './row.ts'
-import { answeringScript, type Answering } from './tools.ts'
+import { MORE, Skipped, interleave, type Measurement, type Options, type Row } from './row.ts'
+import { ONE_CORE, need } from './tools.ts'
 
 /** Films that are stored and remuxed in one turn, by one process or shared by two. */
-const FILMS = 4
+const FILMS = 8
+const POLL_MS = 50
+const PASSPHRASE = 'a passphrase of benches'
+
+/** A worker process on one core of its own; resolves when it takes work. */
+async function startWorker(core: string, environment: NodeJS.ProcessEnv): Promise<ChildProcess> {
+  const script = fileURLToPath(new URL('scale-child.ts', import.meta.url))
+  const args = ['-c', core, process.execPath, '--disable-warning=ExperimentalWarning', script]
+  const child = spawn('taskset', args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] })
+  return await new Promise((resolve, reject) => {
+    child.once('exit', () => reject(new Error('a worker process ended before it was ready')))
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      if (line.includes('"process.ready"')) resolve(child)
+    })
+  })
+}
+
+async function stopWorker(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  await ended
+}
+
+/** Deposits the films and waits until all are ready. */
+async function work(vault: Vault, organisation: string, path: string): Promise<void> {
+  const { sizeBytes, modifiedAtMs } = await describeFile(path)
+  const open = new Set<string>()
+  for (let i = 0; i < FILMS; i++) {
+    const { recording } = await vault.intake.deposit(organisation, {
+      info: {
+        title: 'a film',
+        source: { kind: 'bench', externalId: null },
+        host: { id: 'host', name: 'Host', email: null },
+        participants: [],
+        startedAtMs: null,
+      },
+      original: { kind: 'file', path, sizeBytes, modifiedAtMs, deleteAfterReceipt: false },
+      captions: null,
+    })
+    open.add(recording)
+  }
+  while (open.size > 0) {
+    await sleep(POLL_MS)
+    for (const id of open) {
+      const row = await vault.catalog.recordings.get(id, organisation)
+      if (row?.state === 'failed' || row?.state === 'unplayable') throw new Error(`a film is ${row.state}`)
+      if (row?.state === 'ready') open.delete(id)
+    }
+  }
+}
+
+async function measure({ folder, isFull, repetitions }: Options): Promise<Row[]> {
+  const codecs = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 1M -c:a aac -b:a 96k'
+  const path = await film(join(folder, 'film.mp4'), isFull ? 300 : 60, codecs, '640x360')
+  const environment: NodeJS.ProcessEnv = {
+    PATH: process.env['PATH'],
+    MOSAIK_DATA: join(folder, 'vault'),
+    MOSAIK_DATABASE_URL: await (await service('postgres')).createDatabase(),
+    MOSAIK_REDIS_URL: (await service('redis', { instance: 'bench-scale' })).url,
+    MOSAIK_PASSPHRASE: PASSPHRASE,
+    MOSAIK_THREADS: '1',
+  }
+  const config = readConfig({}, environment)
+  const random = nodeRandom()
+  const scheme = { k: 3, n: 5, t: 1 }
+  const { organisation } = await setUp(config, { name: 'bench', scheme, placementRule: 'none' })
+  const vault = await openVault({
+    ...{ config, passphrase: PASSPHRASE, clock: nodeClock, random, log: silentLog },
+    ...{ groups: ['api'], childEnvironment: {} },
+  })
+  for (let i = 1; i <= scheme.n; i++) {
+    const place = join(folder, 'nodes', String(i))
+    mkdirSync(place, { recursive: true })
+    const owner = { country: 'DE', operator: `operator ${i}`, parent: `operator ${i}`, site: `site ${i}` }
+    await vault.nodes.add({ name: `node-${i}`, ...owner, settings: { driver: 'directory', path: place } })
+  }
+  const seconds = async (cores: readonly string[]): Promise<number> => {
+    const workers = await Promise.all(cores.map((core) => startWorker(core, environment)))
+    const began = performance.now()
+    await work(vault, organisation, path)
+    const elapsed = (performance.now() - began) / 1000
+    await Promise.all(workers.map(stopWorker))
+    return elapsed
+  }
+  const [one, two] = await interleave(repetitions, [() => seconds([ONE_CORE]), () => seconds(['0', ONE_CORE])])
+  await vault.close()
+  const peer = 'one; each on one core with one thread, both share catalog, Redis and nodes'
+  const detail = `${FILMS} films in ${two!.toFixed(1)} s : ${one!.toFixed(1)} s`
+  return [{ name: 'scale.two-processes', value: one! / two!, unit: MORE, goal: 1.6, peer, detail }]
+}
 
 export const scaleMeasurements: Measurement[] = [
   {
     names: ['scale.two-processes'],
     unit: MORE,
-    async run({ folder, isFull, repetitions }): Promise<Row[]> {
-      const path = await film(
-        join(folder, 'film.mp4'),
-        isFull ? 300 : 60,
-        '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 1M -c:a aac -b:a 96k',
-        '640x360',
-      )
-      const workers: Answering[] = []
-      for (const name of ['one', 'two']) {
-        mkdirSync(join(folder, name))
-        const worker = answeringScript('scale-child.ts', false)
-        await worker.ask(`open ${join(folder, name)}`)
-        workers.push(worker)
+    async run(options): Promise<Row[]> {
+      await need('taskset', 'util-linux')
+      if (availableParallelism() < 2) throw new Skipped('two processes on one core say nothing')
+      for (const kind of ['postgres', 'redis'] as const) {
+        if (!available(kind)) throw new Skipped(`${kind} is not on this machine`)
       }
-      const seconds = async (these: readonly Answering[]): Promise<number> => {
-        const began = performance.now()
-        await Promise.all(these.map((worker) => worker.ask(`work ${path} ${FILMS / these.length}`)))
-        return (performance.now() - began) / 1000
-      }
-      const [one, two] = await interleave(repetitions, [() => seconds(workers.slice(0, 1)), () => seconds(workers)])
-      await Promise.all(workers.map((worker) => worker.close()))
-      const peer = 'one process; each has a catalog and nodes of its own'
-      const detail = `${FILMS} films in ${two!.toFixed(1)} s : ${one!.toFixed(1)} s`
-      return [{ name: 'scale.two-processes', value: one! / two!, unit: MORE, goal: 1.6, peer, detail }]
+      return await measure(options)
     },
   },
 ]
