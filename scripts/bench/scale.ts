@@ -29,7 +29,7 @@ async function startWorker(core: string, environment: NodeJS.ProcessEnv): Promis
   const child = spawn('taskset', args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] })
   return await new Promise((resolve, reject) => {
     child.once('exit', () => reject(new Error('a worker process ended before it was ready')))
-    createInterface({ input: child.stdout! }).on('line', (line) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
       if (line.includes('"process.ready"')) resolve(child)
     })
   })
