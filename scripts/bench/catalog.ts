@@ -22,7 +22,8 @@ function statements(series: string, hex: (n: string) => string): string[] {
   const words = WORDS.join(` || ' ' || `)
   const time = `${FIRST_MS} + n * 60000`
   return [
-    `insert into organisations values ('${ORGANISATION}', 'bench', ${scheme}, 'none', ${FIRST_MS}, 0, null)`,
+    `insert into organisations (id, name, scheme, placement_rule, created_at_ms, state_generation)
+     values ('${ORGANISATION}', 'bench', ${scheme}, 'none', ${FIRST_MS}, 0)`,
     `insert into recordings (id, organisation, state, title, title_words, host_id, source_kind, external_id, started_at_ms,
        created_at_ms, updated_at_ms, stored_at_ms, content_bytes, duration_ms, scheme, generation, reason)
      select ${hex('n')}, '${ORGANISATION}', 'ready', ${words}, ' ' || ${words}, 'host-' || (n % ${HOSTS}), 'test', 'x' || n, null,

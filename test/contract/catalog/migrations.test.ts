@@ -21,7 +21,8 @@ async function fillOld(dialect: DialectName, kysely: Kysely<Tables>): Promise<st
     migrations.filter(({ version }) => version < 5),
   )
   const organisation = newId()
-  await sql`insert into organisations values (${organisation}, 'o', '{}', 'none', 1, 0, null)`.execute(kysely)
+  await sql`insert into organisations (id, name, scheme, placement_rule, created_at_ms, state_generation)
+    values (${organisation}, 'o', '{}', 'none', 1, 0)`.execute(kysely)
   for (const [at, title, words] of [
     [1, 'Weekly Meeting', ' weekly meeting'],
     [2, 'meeting, meeting', ' meeting meeting'],
