@@ -1,0 +1,191 @@
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import pg from 'pg'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { runFolder } from '../support/services/run-folder.ts'
+import { destroyAll } from '../support/services/starters.ts'
+import { available } from '../support/services/start-service.ts'
+import { Seeded } from '../simulation/seeded.ts'
+import { CANARY, contentOf, deposit, makeClip, originalHash, sha256, type Deposit } from './client.ts'
+import { Cluster, PASSPHRASE } from './cluster.ts'
+import { scan } from './disk-scan.ts'
+import { killSomething } from './kills.ts'
+import { StepWatch } from './steps.ts'
+import { judge } from './verdict.ts'
+
+// npm run chaos -- --kills N [--seed S] [--json FILE] [--recovery-s 60]
+
+const KILLS_A_ROUND = 10
+/** Nothing that was acknowledged may take longer, whatever `--recovery-s` says. */
+const GIVE_UP_MS = 15 * 60_000
+const HASTY_HANDS = 10
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '20' },
+    seed: { type: 'string' },
+    json: { type: 'string' },
+    'recovery-s': { type: 'string', default: '60' },
+  },
+})
+
+process.exitCode = await run()
+
+async function run(): Promise<number> {
+  const absent = (['ceph', 'swift', 'redis', 'postgres'] as const).filter((kind) => !available(kind))
+  if (absent.length > 0) {
+    process.stderr.write(`chaos needs ${absent.join(', ')}: run \`sh scripts/setup.sh test\`\n`)
+    return 2
+  }
+  const servers = runFolder()
+  try {
+    return await chaos()
+  } finally {
+    await destroyAll(servers)
+  }
+}
+
+async function chaos(): Promise<number> {
+  const startedAt = new Date()
+  const [kills, recoveryLimitS] = [Number(values.kills), Number(values['recovery-s'])]
+  const seed = Number(values.seed ?? startedAt.getTime() % 1_000_000)
+  const chance = new Seeded(seed)
+  const clip = makeClip()
+  let watch: StepWatch | undefined
+  const cluster = await Cluster.begin(async (url) => {
+    watch = await StepWatch.begin(url)
+  })
+  const deposits: Deposit[] = []
+  const counts: Record<string, number> = {}
+  const steps: Record<string, number> = {}
+  const unfinished: string[] = []
+  let [killed, flushes, slowestRecoveryMs, isOver] = [0, 0, 0, false]
+  const clients = new Set<Promise<void>>()
+  try {
+    while (killed < kills) {
+      for (let i = chance.between(3, 5); i > 0; i--) offer(chance.chance(0.25) ? HASTY_HANDS : 1)
+      const background = new Set<Promise<unknown>>()
+      for (let i = Math.min(KILLS_A_ROUND, kills - killed); i > 0; i--) {
+        await sleep(chance.between(0, 2500))
+        if (chance.chance(0.2) && (await cluster.flush())) flushes++
+        const { kill, at } = await killSomething(cluster, watch!, chance, background)
+        killed++
+        counts[kill] = (counts[kill] ?? 0) + 1
+        if (kill === 'at-step') steps[at] = (steps[at] ?? 0) + 1
+      }
+      await Promise.all(background)
+      const recoveryMs = await untilFinished()
+      slowestRecoveryMs = Math.max(slowestRecoveryMs, recoveryMs)
+      process.stdout.write(
+        `${killed} kills, ${deposits.length} recordings, finished after ${Math.round(recoveryMs / 1000)} s\n`,
+      )
+    }
+    isOver = true
+    await Promise.all(clients)
+    const wrongBytes = await compareAll()
+    await watch?.close()
+    await cluster.stopProcesses()
+    const verdict = await judge(cluster, deposits)
+    const secrets = new Map([
+      ...verdict.keys,
+      ['content', Buffer.from(CANARY)],
+      ['passphrase', Buffer.from(PASSPHRASE)],
+      ['token', Buffer.from(cluster.host)],
+    ])
+    for (const [i, slot] of cluster.slots.entries())
+      writeFileSync(`${cluster.folder}/log-${i}-${slot.group}.txt`, slot.output)
+    const disk = scan([cluster.folder, runFolder()], secrets)
+    const figures = {
+      date: startedAt.toISOString(),
+      command: `npm run chaos -- --kills ${kills} --seed ${seed}`,
+      seed,
+      kills: killed,
+      acknowledged: deposits.filter(({ acknowledged }) => acknowledged.size > 0).length,
+      lost: verdict.lost.length + unfinished.length,
+      duplicates: verdict.duplicates.length,
+      orphans: verdict.orphans.length,
+      wrongBytes: wrongBytes.length,
+      plaintextHits: disk.hits.length,
+      otherViolations: verdict.otherViolations.length,
+      slowestRecoveryS: Math.round(slowestRecoveryMs / 1000),
+      ...{ flushes, killsOf: counts, steps, scannedFiles: disk.files, scannedMiB: Math.round(disk.bytes / 2 ** 20) },
+      elapsedS: Math.round((Date.now() - startedAt.getTime()) / 1000),
+    }
+    const words = [
+      ...verdict.lost,
+      ...unfinished,
+      ...verdict.duplicates,
+      ...verdict.orphans,
+      ...wrongBytes,
+      ...disk.hits,
+    ]
+    words.push(...verdict.otherViolations)
+    if (figures.slowestRecoveryS > recoveryLimitS) words.push(`a recovery took ${figures.slowestRecoveryS} s`)
+    process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`)
+    for (const one of words) process.stdout.write(`VIOLATION ${one}\n`)
+    if (values.json !== undefined)
+      writeFileSync(values.json, `${JSON.stringify({ ...figures, violations: words }, null, 2)}\n`)
+    return words.length > 0 || killed < kills ? 1 : 0
+  } finally {
+    isOver = true
+    await watch?.close()
+    await cluster.stopProcesses()
+    cluster.remove()
+  }
+
+  function offer(hands: number): void {
+    const isPlayable = chance.chance(0.75)
+    const content = contentOf(clip, chance, isPlayable)
+    const externalId = `meeting-${deposits.length}`
+    const one = { externalId, sha256: sha256(content), isPlayable, acknowledged: new Set<string>() }
+    deposits.push(one)
+    for (let i = 0; i < hands; i++) {
+      const client = deposit(cluster, content, one, () => isOver)
+      clients.add(client)
+      void client.finally(() => clients.delete(client))
+    }
+  }
+
+  /** Milliseconds until everything is acknowledged and no work is open. What is not after a long time is lost. */
+  async function untilFinished(): Promise<number> {
+    const beganMs = performance.now()
+    while (performance.now() - beganMs < GIVE_UP_MS) {
+      const open = await openWork()
+      if (clients.size === 0 && open === 0) return performance.now() - beganMs
+      await sleep(250)
+    }
+    unfinished.push(
+      `${clients.size} clients and ${await openWork()} pieces of work are not finished after ${GIVE_UP_MS} ms`,
+    )
+    return GIVE_UP_MS
+  }
+
+  async function openWork(): Promise<number> {
+    const client = new pg.Client({ connectionString: cluster.databaseUrl })
+    try {
+      await client.connect()
+      const { rows } = await client.query<{ count: number }>(
+        "select count(*)::int as count from work where state in ('pending', 'running')",
+      )
+      return rows[0]?.count ?? 0
+    } catch {
+      return 1
+    } finally {
+      await client.end().catch(() => undefined)
+    }
+  }
+
+  async function compareAll(): Promise<string[]> {
+    const wrong: string[] = []
+    for (const { externalId, sha256: due, acknowledged } of deposits) {
+      for (const id of acknowledged) {
+        try {
+          if ((await originalHash(cluster, id)) !== due) wrong.push(`${externalId} (${id}) has other bytes`)
+        } catch (error) {
+          wrong.push(`${externalId} (${id}) cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+        }
+      }
+    }
+    return wrong
+  }
+}
