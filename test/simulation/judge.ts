@@ -124,7 +124,8 @@ async function mend(world: World): Promise<void> {
   await world.drive('state', HOUR_MS, commitState(ports, world.organisation, signal))
   // Twice: the first time gives up what nobody works on, the second time deletes it.
   for (let round = 0; round < 2; round++) {
-    world.time.skip(2 * HOUR_MS)
+    // What a clock that was a day ahead gave up counts as given up a day later.
+    world.time.skip(DAY_MS + 2 * HOUR_MS)
     await world.drive('collect', HOUR_MS, collect(ports, signal))
   }
   const readable = (await world.catalog.installation.nodes()).filter(acceptsReads).map(({ id }) => id)

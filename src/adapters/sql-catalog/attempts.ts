@@ -64,6 +64,16 @@ export function attemptsAndGenerations(
           'failed',
           database.nowMs(),
         )
+        const stored = await lockRecording(database, trx, recording)
+        await abandonReserved(trx, recording)
+        await trx
+          .updateTable('objects')
+          .set({ state: 'failed', changed_at_ms: database.nowMs() })
+          .where('recording', '=', recording)
+          .where('generation', '>', stored)
+          .where('kind', '=', 'manifest')
+          .where('state', 'in', ['intent', 'stored'])
+          .execute()
       })
     },
 
@@ -85,12 +95,7 @@ export function attemptsAndGenerations(
           .executeTakeFirstOrThrow()
         const generation = Math.max(stored, highest ?? 0) + 1
         // Whoever reserved before built on the same generation: only the last one may commit, or a change is lost.
-        await trx
-          .updateTable('generations')
-          .set({ state: 'abandoned' })
-          .where('recording', '=', recording)
-          .where('state', '=', 'reserved')
-          .execute()
+        await abandonReserved(trx, recording)
         await trx
           .insertInto('generations')
           .values({ recording, generation, state: 'reserved', sharing: null, sealed_sha256: null, epoch: 0 })
@@ -218,6 +223,16 @@ async function lockRecording(
     .executeTakeFirst()
   if (!row) throw unknownRecording(recording)
   return row
+}
+
+/** Whoever reserved a generation may not commit it any more. */
+async function abandonReserved(trx: Transaction<Tables>, recording: Id): Promise<void> {
+  await trx
+    .updateTable('generations')
+    .set({ state: 'abandoned' })
+    .where('recording', '=', recording)
+    .where('state', '=', 'reserved')
+    .execute()
 }
 
 /** reserved → stored. False when this very commit was made before. @throws E_CONFLICT when another reservation came after. */

@@ -62,7 +62,10 @@ export interface GenerationRow {
 export interface LayoutCatalog {
   addAttempt(attempt: AttemptRow, fence: Fence): Promise<void>
   attempt(id: Id): Promise<AttemptRow | undefined>
-  /** `writing` → `failed`, its objects that are `intent` or `stored` → `failed`: the collector may have them. Of `recording`, all attempts still `writing`. */
+  /**
+   * What earlier runs have left of `recording` becomes the collector's: attempts still `writing` and generations still `reserved` end
+   * (`failed`, `abandoned`), and their objects that are `intent` or `stored` become `failed`. Nobody can commit them afterwards.
+   */
   failWriting(recording: Id, fence: Fence): Promise<void>
   /** Rows become durable before any PUT. @throws E_LEASE_LOST */
   addObjects(objects: readonly NewObject[], fence?: Fence): Promise<void>

@@ -66,7 +66,9 @@ export async function chooseTargets(
   const organisation = await ports.catalog.installation.organisation(group.organisation)
   const rule = organisation?.placementRule ?? 'none'
   const exposures: Exposure[] = [...(await ports.catalog.layout.exposures(group.sharing))]
-  const had = (node: Id, index: number): boolean => group.rows.some((row) => row.node === node && row.index === index)
+  // Also one that did not take it to the end: it counts as a holder of that share, and of no other.
+  const had = (node: Id, index: number): boolean =>
+    [...group.rows, ...exposures].some((one) => one.node === node && one.index === index)
   const ranked = nodes
     .filter(acceptsWrites)
     .map((node) => ({ node, rank: (ports.pool.isHealthy(node.id) ? 0 : 1) + ports.random.fraction() }))

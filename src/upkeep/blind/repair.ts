@@ -198,13 +198,14 @@ async function endGroup(ports: RepairPorts, group: ShareGroup): Promise<boolean>
   return true
 }
 
-/** Rows of bad objects of which another good copy stands become the collector's. */
+/** Rows of bad objects, and of objects on nodes that are left, become the collector's when another copy of the share stands. */
 async function setAside(ports: RepairPorts, group: ShareGroup, findings: readonly FindingRow[]): Promise<void> {
   for (const { kind, node, object } of findings) {
-    if (kind === 'leaving' || node === null || object === null) continue
+    if (node === null || object === null) continue
     const row = group.rows.find((one) => one.node === node && one.key === object)
     const isDouble = group.rows.some((one) => one !== row && one.index === row?.index)
-    if (row && isDouble) await ports.catalog.layout.setObjectState(node, object, 'failed')
+    const state = kind === 'leaving' ? 'superseded' : 'failed'
+    if (row && isDouble) await ports.catalog.layout.setObjectState(node, object, state)
   }
 }
 

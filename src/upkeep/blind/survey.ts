@@ -60,6 +60,11 @@ function surveyGroup(group: ShareGroup, nodes: ReadonlyMap<Id, StorageNode>, isV
     if (leaving) return findingOf(group, leaving, { kind: 'leaving', fields: {} }, slack)
     return { ...findingOf(group, undefined, { kind: 'unwritten', fields: {} }, slack), index }
   })
+  // The share was made anew already, and whoever did it died before letting this one go.
+  for (const row of group.rows) {
+    const isDouble = nodes.get(row.node)?.state === 'draining' && staying.some(({ index }) => index === row.index)
+    if (isDouble) found.push(findingOf(group, row, { kind: 'leaving', fields: {} }, slack))
+  }
   if (isViolated) found.push(findingOf(group, undefined, { kind: 'violation', fields: {} }, slack))
   return found
 }

@@ -224,6 +224,22 @@ export function generationSuite(underTest: () => CatalogUnderTest): void {
       await catalog.layout.commitGeneration({ ...late, ...rest, epoch: 2 }, fence)
       expect(await before(2)).toEqual([])
     })
+
+    test('failWriting ends what was reserved, with its shares: it cannot be committed any more, and what is stored stays', async () => {
+      const { catalog } = underTest()
+      const { recording, organisation, fence } = await storing(catalog)
+      const node = (await nodeIn(catalog)).id
+      const rest = { attempts: [], supersede: [], atMs: day }
+      const stored = await generationOf(underTest(), { recording, organisation, fence, node })
+      await catalog.layout.commitGeneration({ ...stored, ...rest }, fence)
+      const left = await generationOf(underTest(), { recording, organisation, fence, node })
+      await catalog.layout.failWriting(recording, fence)
+      expect(await catalog.layout.generation(recording, 1)).toMatchObject({ state: 'stored' })
+      expect(await catalog.layout.generation(recording, 2)).toMatchObject({ state: 'abandoned' })
+      expect(await outcome(catalog.layout.commitGeneration({ ...left, ...rest }, fence))).toBe('E_CONFLICT')
+      expect((await catalog.layout.collectable(Number.MAX_SAFE_INTEGER, 10)).map((row) => row.key)).toEqual([left.key])
+      expect(await catalog.layout.reserveGeneration(recording, 1, fence)).toBe(3)
+    })
   })
 
   /** Reserves the next generation and stores one share of it. */

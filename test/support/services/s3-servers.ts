@@ -2,6 +2,9 @@ import { fileURLToPath } from 'node:url'
 import { findProgram, run } from './commands.ts'
 import type { S3Node, Starter } from './kinds.ts'
 
+/** However slow the machine is. */
+const START_MS = 15 * 60_000
+
 /** Ceph RGW: every node a gateway in a zone of its own. */
 export const ceph: Starter<'ceph'> = s3Starter(
   'ceph-rgw.sh',
@@ -26,7 +29,7 @@ function s3Starter(
   ports: (firstPort: number) => string[],
 ): Starter<'ceph'> & Starter<'swift'> {
   const script = fileURLToPath(new URL(`../../../scripts/services/${scriptName}`, import.meta.url))
-  const call = (...args: string[]): Promise<string> => run('bash', [script, ...args])
+  const call = (...args: string[]): Promise<string> => run('bash', [script, ...args], { timeoutMs: START_MS })
   return {
     missing: () => {
       const absent = programs.filter((program) => findProgram(program) === undefined)
