@@ -64,7 +64,7 @@ export function attemptsAndGenerations(
           'failed',
           database.nowMs(),
         )
-        const stored = await lockRecording(database, trx, recording)
+        const { generation: stored } = await lockRecording(database, trx, recording)
         await abandonReserved(trx, recording)
         await trx
           .updateTable('objects')

@@ -18,6 +18,8 @@ const SQLITE_CORRUPT = 11
 const SQLITE_READONLY = 8
 const sqliteUnique = [1555, 2067, 2579]
 const SQLITE_CONSTRAINT_FOREIGNKEY = 787
+/** SQLITE_ERROR, MISMATCH, MISUSE, RANGE. */
+const sqliteMistakes = [1, 20, 21, 25]
 
 /** True when PostgreSQL broke a transaction off for another one's sake: it may simply run again. */
 export function isTransient(error: unknown): boolean {
@@ -78,12 +80,21 @@ export function toMosaikError(error: unknown, what: string): MosaikError {
   }
   if (code === '22021')
     return new MosaikError('E_INPUT', `could not ${what}: a text holds a NUL character`, fields, cause)
+  if (isMistake(code, primary)) {
+    return new MosaikError('E_INTERNAL', `could not ${what}: the database does not take the statement`, fields, cause)
+  }
   return new MosaikError(
     'E_CATALOG_UNREACHABLE',
     `could not ${what}: the catalog's database does not answer as it should`,
     fields,
     cause,
   )
+}
+
+/** True when the statement is to blame: to wait would not help. Of PostgreSQL the classes 22 (data) and 42 (syntax, access). */
+function isMistake(code: unknown, primary: number | undefined): boolean {
+  if (primary !== undefined) return sqliteMistakes.includes(primary)
+  return typeof code === 'string' && (/^(?:22|42)[0-9A-Z]{3}$/.test(code) || code.startsWith('ERR_INVALID_'))
 }
 
 /** The catalog has no such recording. */
