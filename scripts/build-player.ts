@@ -22,8 +22,8 @@ export async function buildPlayer(folder = join(root, 'build/watch')): Promise<s
     minify: true,
     format: 'esm',
     target: ['chrome109', 'firefox115', 'safari16'],
-    // without DRM, alternate audio and hls.js's own captions, which the page does not use
-    alias: { 'hls.js': join(root, 'node_modules/hls.js/dist/hls.light.mjs') },
+    // the whole of it: the light one cannot choose between sounds
+    alias: { 'hls.js': join(root, 'node_modules/hls.js/dist/hls.mjs') },
     // nothing of the machine it was built on
     absWorkingDir: root,
     legalComments: 'inline',

@@ -1,4 +1,5 @@
 import { MosaikError } from './errors.ts'
+import { languageTag } from './track.ts'
 
 /** Captions of a whole day of talking are smaller. */
 export const captionsMaxBytes = 8 * 1024 * 1024
@@ -56,6 +57,23 @@ export function parseCaptions(bytes: Uint8Array, options: { skipBadCues?: boolea
   }
   if (cues.length === 0 && options.skipBadCues !== true) throw fault(1, 'there is not a single caption')
   return cues.sort((a, b) => a.startMs - b.startMs || a.endMs - b.endMs)
+}
+
+/**
+ * Language of captions that lie beside a recording: what a WebVTT header says ("Language: de"), else what the file's name does
+ * ("meeting.de.vtt"); "und" when neither names one that is known.
+ */
+export function captionsLanguage(bytes: Uint8Array, fileName: string): string {
+  const head = new TextDecoder().decode(bytes.subarray(0, 1024)).split(/\r?\n\r?\n/, 1)[0] ?? ''
+  const said = head.startsWith('WEBVTT') ? /^Language:[ \t]*(\S+)[ \t]*\r?$/im.exec(head)?.[1] : undefined
+  const named = /\.([a-z]{2,3}(?:[-_][a-z0-9]{2,8})*)\.[a-z0-9]+$/i.exec(fileName)?.[1]
+  return [said, named].map(languageTag).find(isKnownLanguage) ?? 'und'
+}
+
+/** "rec" has the form of a language and is none. */
+function isKnownLanguage(tag: string): boolean {
+  const [language = 'und'] = tag.split('-')
+  return language !== 'und' && new Intl.DisplayNames(['en'], { type: 'language' }).of(language) !== language
 }
 
 /** WebVTT of these cues. */

@@ -1,4 +1,5 @@
 import type { PlaybackIndex } from './recording.ts'
+import type { SoundTrack } from './track.ts'
 
 /** What planning needs to know of a stream; ports/media's MediaStream has it. */
 export interface PlannableStream {
@@ -6,6 +7,10 @@ export interface PlannableStream {
   readonly type: 'video' | 'audio' | 'text' | 'other'
   readonly codec: string
   readonly profile: string | null
+  /** RFC 5646; "und" when unknown. */
+  readonly language: string
+  /** As the file calls the track; '' when it does not. */
+  readonly title: string
   /** Displayed size, after rotation and with square pixels. */
   readonly width: number
   readonly height: number
@@ -27,6 +32,7 @@ export type StreamMode = 'copy' | 'encode' | 'none'
 /** A rendition to make; the same shape as ports/media's RenditionPlan. */
 export interface PlannedRendition {
   readonly name: string
+  readonly track: SoundTrack | null
   readonly videoMode: StreamMode
   readonly audioMode: StreamMode
   readonly width: number
@@ -60,6 +66,8 @@ const SOUND_COPY_MAX_RATE = 2
 /** No rendition is longer on one side: decoders in telephones end here. */
 const SIDE_MAX = 4096
 const AUDIO_BITS_PER_SECOND = 128_000
+/** So many sound tracks of a recording can be chosen: each is a rendition, made by reading the whole original. */
+export const SOUND_TRACKS_MAX = 8
 
 const copyableFormats = ['mov', 'mp4', 'matroska', 'webm', 'flv', 'mpegts']
 const copyableProfiles = ['baseline', 'constrained baseline', 'main', 'high']
@@ -67,13 +75,15 @@ const copyablePixels = ['yuv420p', 'yuvj420p']
 
 /**
  * The renditions to make of a recording, in the order of work: the cheapest one to watch first (a copy, else the
- * smallest), sound on its own last. Never larger than the source; remuxed instead of encoded where every browser can
- * play the source as it is. Empty when there is neither picture nor sound.
+ * smallest), sound on its own last: of each sound track one, the first of which goes with the picture too. Never larger
+ * than the source; remuxed instead of encoded where every browser can play the source as it is. Empty when there is
+ * neither picture nor sound.
  */
 export function planRenditions(media: PlannableMedia): PlannedRendition[] {
   const video = media.streams.find((stream) => stream.type === 'video')
-  const audio = media.streams.find((stream) => stream.type === 'audio') ?? null
-  if (video === undefined) return audio === null ? [] : [planAudio(media, audio, Infinity)]
+  const sounds = media.streams.filter((stream) => stream.type === 'audio').slice(0, SOUND_TRACKS_MAX)
+  const audio = sounds[0] ?? null
+  if (video === undefined) return planSounds(media, sounds, Infinity)
 
   const shorter = Math.min(video.width, video.height)
   const top = ladder[0]
@@ -95,8 +105,7 @@ export function planRenditions(media: PlannableMedia): PlannedRendition[] {
   }
   plans.sort((a, b) => workRank(a) - workRank(b))
   // For those who listen on a telephone, or have no bandwidth for a picture.
-  if (audio !== null) plans.push(planAudio(media, audio, AUDIO_BITS_PER_SECOND * SOUND_COPY_MAX_RATE))
-  return plans
+  return [...plans, ...planSounds(media, sounds, AUDIO_BITS_PER_SECOND * SOUND_COPY_MAX_RATE)]
 }
 
 function workRank({ videoMode, width, height }: PlannedRendition): number {
@@ -155,6 +164,7 @@ function planVideo(
   const size = scaledSize(video.width, video.height, rung.lines)
   return {
     name: `${String(Math.min(size.width, size.height))}p`,
+    track: null,
     videoMode,
     // Beside a picture that is untouched the sound is small, whatever it is.
     audioMode: soundMode(media, audio, videoMode === 'copy' ? Infinity : rung.audioBitsPerSecond * SOUND_COPY_MAX_RATE),
@@ -166,9 +176,15 @@ function planVideo(
   }
 }
 
-function planAudio(media: PlannableMedia, audio: PlannableStream, copyMaxBitsPerSecond: number): PlannedRendition {
-  return {
-    name: 'audio',
+/** Each sound on its own; of several the names tell which it is. */
+function planSounds(
+  media: PlannableMedia,
+  sounds: readonly PlannableStream[],
+  copyMaxBitsPerSecond: number,
+): PlannedRendition[] {
+  return sounds.map((audio, i) => ({
+    name: sounds.length === 1 ? 'audio' : `audio ${String(i + 1)}`,
+    track: sounds.length === 1 ? null : { number: i + 1, language: audio.language, title: audio.title },
     videoMode: 'none',
     audioMode: soundMode(media, audio, copyMaxBitsPerSecond),
     width: 0,
@@ -177,7 +193,7 @@ function planAudio(media: PlannableMedia, audio: PlannableStream, copyMaxBitsPer
     audioStream: audio.index,
     videoBitsPerSecond: 0,
     audioBitsPerSecond: AUDIO_BITS_PER_SECOND,
-  }
+  }))
 }
 
 /** The largest even size with the same shape whose shorter side is at most `lines`; never larger than the source. */
@@ -198,7 +214,10 @@ const SHORT_BY_MS = 2_000
  * The reason to show when a source says it is longer than what could be read of it: it was cut off, but a part plays.
  * `undefined` when it is whole.
  */
-export function endsEarly(media: Pick<PlannableMedia, 'durationMs'>, made: PlaybackIndex): string | undefined {
+export function endsEarly(
+  media: Pick<PlannableMedia, 'durationMs'>,
+  made: Pick<PlaybackIndex, 'durationMs'>,
+): string | undefined {
   if (made.durationMs >= media.durationMs * 0.98 - SHORT_BY_MS) return undefined
   const seconds = (ms: number): string => String(Math.round(ms / 1000))
   return `the file ends early: ${seconds(made.durationMs)} of ${seconds(media.durationMs)} seconds could be read`

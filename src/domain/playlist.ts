@@ -7,42 +7,35 @@ export interface PlaylistVariant {
   readonly playback: PlaybackIndex
 }
 
-/** One captions track of a master playlist. */
-export interface PlaylistCaptions {
+/** A sound or captions track of a master playlist. */
+export interface PlaylistTrack {
   /** Where its media playlist lies, relative to the master playlist. */
   readonly uri: string
   /** BCP 47. */
   readonly language: string
+  /** For people; no two tracks of a kind have the same. */
   readonly label: string
 }
 
 /** HLS version that fragmented MP4 with byte ranges needs (RFC 8216 §7; EXT-X-MAP outside of I-frame playlists: 6 and up). */
 const VERSION = 7
 const SUBTITLES_GROUP = 'captions'
+const SOUNDS_GROUP = 'sound'
 
 /**
  * The master playlist (RFC 8216 §4.3.4), lowest bandwidth first: a player without an estimate begins with the first. Sound alone
  * comes behind those with a picture: it is for when nothing else gets through, not to begin with.
- * Captions are a subtitles group; players that show them by other means ignore it.
+ * Captions are a subtitles group; players that show them by other means ignore it. So are sounds, the first of which is the default one;
+ * a player takes it from its own playlist, not from the variants that hold it too.
  */
 export function masterPlaylist(
   variants: readonly PlaylistVariant[],
-  captions: readonly PlaylistCaptions[] = [],
+  captions: readonly PlaylistTrack[] = [],
+  sounds: readonly PlaylistTrack[] = [],
 ): string {
   const lines = ['#EXTM3U', `#EXT-X-VERSION:${VERSION}`, '#EXT-X-INDEPENDENT-SEGMENTS']
-  for (const track of captions) {
-    const attributes = [
-      'TYPE=SUBTITLES',
-      `GROUP-ID="${SUBTITLES_GROUP}"`,
-      `NAME="${quotable(track.label)}"`,
-      `LANGUAGE="${quotable(track.language)}"`,
-      'DEFAULT=NO',
-      'AUTOSELECT=YES',
-      'FORCED=NO',
-      `URI="${quotable(track.uri)}"`,
-    ]
-    lines.push(`#EXT-X-MEDIA:${attributes.join(',')}`)
-  }
+  sounds.forEach((track, i) => lines.push(mediaTag('AUDIO', SOUNDS_GROUP, track, i === 0, [])))
+  for (const track of captions) lines.push(mediaTag('SUBTITLES', SUBTITLES_GROUP, track, false, ['FORCED=NO']))
   const byBandwidth = [...variants].sort(
     (a, b) =>
       Number(a.playback.height === 0) - Number(b.playback.height === 0) ||
@@ -55,10 +48,31 @@ export function masterPlaylist(
       `CODECS="${quotable(playback.codecs)}"`,
     ]
     if (playback.width > 0 && playback.height > 0) attributes.push(`RESOLUTION=${playback.width}x${playback.height}`)
+    if (sounds.length > 0) attributes.push(`AUDIO="${SOUNDS_GROUP}"`)
     if (captions.length > 0) attributes.push(`SUBTITLES="${SUBTITLES_GROUP}"`)
     lines.push(`#EXT-X-STREAM-INF:${attributes.join(',')}`, uri)
   }
   return `${lines.join('\n')}\n`
+}
+
+function mediaTag(
+  type: 'AUDIO' | 'SUBTITLES',
+  group: string,
+  track: PlaylistTrack,
+  isDefault: boolean,
+  more: readonly string[],
+): string {
+  const attributes = [
+    `TYPE=${type}`,
+    `GROUP-ID="${group}"`,
+    `NAME="${quotable(track.label)}"`,
+    `LANGUAGE="${quotable(track.language)}"`,
+    `DEFAULT=${isDefault ? 'YES' : 'NO'}`,
+    'AUTOSELECT=YES',
+    ...more,
+    `URI="${quotable(track.uri)}"`,
+  ]
+  return `#EXT-X-MEDIA:${attributes.join(',')}`
 }
 
 /** The media playlist of one rendition: a single fragmented MP4 at `uri`, every segment a byte range of it. */

@@ -1,4 +1,4 @@
-import { normaliseCaptions } from '../domain/captions.ts'
+import { captionsLanguage, normaliseCaptions } from '../domain/captions.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import { mediaTypeOfName } from '../domain/media-type.ts'
@@ -171,11 +171,12 @@ async function keepCaptions(
   source: SourceFile,
 ): Promise<KeptAsset | undefined> {
   try {
-    const content = normaliseCaptions(await readWhole(source, context.signal))
+    const given = await readWhole(source, context.signal)
+    const content = normaliseCaptions(given)
     return await keepSmallAsset(ports, context, nodes, {
       kind: 'captions',
       mediaType: 'text/vtt',
-      name: 'und',
+      name: captionsLanguage(given, source.name),
       content,
     })
   } catch (error) {

@@ -1,9 +1,10 @@
 import type { StorageNode } from '../domain/node.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
-import { endsEarly, planRenditions } from '../domain/media-plan.ts'
+import { SOUND_TRACKS_MAX, endsEarly, planRenditions } from '../domain/media-plan.ts'
 import type { ManifestAsset, PlaybackIndex } from '../domain/recording.ts'
 import { planStoryboard, storyboardCues } from '../domain/storyboard.ts'
+import { captionsTrackName, parseCaptionsTrackName, soundTrackName } from '../domain/track.ts'
 import type { RecordingCatalog } from '../ports/catalog/recordings.ts'
 import type { Suite } from '../ports/keyring.ts'
 import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../ports/media.ts'
@@ -62,6 +63,7 @@ async function makeAndCommit(
   } catch (error) {
     return await giveUp(ports, context, error)
   }
+  await tellLeftOut(ports, recording.id, info)
   const nodes = await placeNewSharing(ports, recording.organisation, recording.scheme)
   const made = await makeRenditions(ports, context, { input, info, plans, nodes })
   if (made.kept.length === 0) return await giveUp(ports, context, made.lastError)
@@ -85,7 +87,7 @@ async function makeAndCommit(
     signal,
   )
   await ports.recordings.addEvent(recording.id, ports.clock.nowMs(), 'ready', {
-    renditions: made.kept.map(({ asset }) => asset.name).join(' '),
+    renditions: made.names.join(', '),
   })
   // What a rendition that failed has left.
   await ports.layout.failWriting(recording.id, fence)
@@ -106,7 +108,9 @@ interface Reason {
 
 interface Made {
   readonly kept: readonly KeptAsset[]
-  /** Of what plays, which is less than the source says when that ends early. */
+  /** As the plans name them: without titles of tracks. */
+  readonly names: readonly string[]
+  /** Of what plays; what the source says may be wrong. */
   readonly durationMs: number
   readonly lastError: unknown
   readonly reason: Reason | null
@@ -114,12 +118,19 @@ interface Made {
 
 async function makeRenditions(ports: TranscodePorts, context: StageContext, making: Making): Promise<Made> {
   const kept: KeptAsset[] = []
+  const names: string[] = []
   let lastError: unknown
   let failed: Reason | null = null
   let early: Reason | null = null
   let longestMs = 0
   const addEvent = (kind: string, fields: Record<string, string>): Promise<void> =>
     ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), kind, fields)
+  const judge = async (rendition: string, durationMs: number): Promise<void> => {
+    const message = endsEarly(making.info, { durationMs })
+    if (message === undefined) return
+    early ??= { code: 'E_MEDIA_UNREADABLE', message }
+    await addEvent('ends-early', { rendition, message })
+  }
   const totalMs = making.info.durationMs * making.plans.length
   for (const [done, plan] of making.plans.entries()) {
     const progress = (doneMs: number): void =>
@@ -128,10 +139,8 @@ async function makeRenditions(ports: TranscodePorts, context: StageContext, maki
       const rendition = await makeRendition(ports, context, making, plan, progress)
       kept.push(rendition.kept)
       longestMs = Math.max(longestMs, rendition.index.durationMs)
-      const message = endsEarly(making.info, rendition.index)
-      if (message === undefined) continue
-      early ??= { code: 'E_MEDIA_UNREADABLE', message }
-      await addEvent('ends-early', { rendition: plan.name, message })
+      names.push(plan.name)
+      if (plan.videoStream !== null) await judge(plan.name, rendition.index.durationMs)
     } catch (error) {
       context.signal.throwIfAborted()
       if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
@@ -140,8 +149,10 @@ async function makeRenditions(ports: TranscodePorts, context: StageContext, maki
       await addEvent('rendition-failed', { rendition: plan.name, code: error.code, message: error.message })
     }
   }
+  // A sound track may end before the picture and before the others: without a picture the longest one tells.
+  if (names.length > 0 && making.plans.every(({ videoStream }) => videoStream === null)) await judge('audio', longestMs)
   // That a part of the meeting is missing says more than that one of its sizes is.
-  return { kept, durationMs: early ? longestMs : making.info.durationMs, lastError, reason: early ?? failed }
+  return { kept, names, durationMs: longestMs, lastError, reason: early ?? failed }
 }
 
 async function makeRendition(
@@ -176,7 +187,7 @@ async function makeRendition(
       id,
       kind: 'rendition',
       mediaType: plan.videoStream === null ? 'audio/mp4' : 'video/mp4',
-      name: plan.name,
+      name: plan.track === null ? plan.name : soundTrackName(plan.track),
       contentBytes: stored.contentBytes,
       sha256: stored.sha256,
       inline: null,
@@ -191,7 +202,15 @@ async function makeRendition(
 }
 
 /** Tracks of captions that are taken out of one file: the manifest has to stay small. */
-const MAX_CAPTIONS = 32
+const CAPTIONS_TRACKS_MAX = 32
+
+async function tellLeftOut(ports: TranscodePorts, recording: Id, { streams }: MediaInfo): Promise<void> {
+  const beyond = (wanted: 'audio' | 'text', most: number): number =>
+    Math.max(0, streams.filter(({ type }) => type === wanted).length - most)
+  const [sounds, captions] = [beyond('audio', SOUND_TRACKS_MAX), beyond('text', CAPTIONS_TRACKS_MAX)]
+  if (sounds + captions === 0) return
+  await ports.recordings.addEvent(recording, ports.clock.nowMs(), 'tracks-left-out', { sounds, captions })
+}
 
 /** Poster, storyboard and embedded captions: nice to have, never a reason to fail. */
 async function makeSmallAssets(
@@ -232,14 +251,17 @@ async function makeSmallAssets(
       ]
     })
   }
-  if (!present.some((asset) => asset.kind === 'captions')) {
-    for (const stream of info.streams.filter(({ type }) => type === 'text').slice(0, MAX_CAPTIONS)) {
-      await attempt('captions', async () => {
-        const content = await ports.media.captions(input, stream.index, context.signal)
-        const captions = { kind: 'captions', mediaType: 'text/vtt', name: stream.language ?? 'und' } as const
-        return [await keepSmallAsset(ports, context, nodes, { ...captions, content })]
-      })
-    }
+  // Captions that were deposited beside the recording are better than those inside it in the same language.
+  const beside = present
+    .filter(({ kind }) => kind === 'captions')
+    .map(({ name }) => parseCaptionsTrackName(name).language)
+  const tracks = info.streams.filter(({ type, language }) => type === 'text' && !beside.includes(language))
+  for (const stream of tracks.slice(0, CAPTIONS_TRACKS_MAX)) {
+    await attempt('captions', async () => {
+      const content = await ports.media.captions(input, stream.index, context.signal)
+      const captions = { kind: 'captions', mediaType: 'text/vtt', name: captionsTrackName(stream) } as const
+      return [await keepSmallAsset(ports, context, nodes, { ...captions, content })]
+    })
   }
   return kept
 }

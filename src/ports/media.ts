@@ -1,5 +1,6 @@
 import type { PlaybackIndex } from '../domain/recording.ts'
 import type { StoryboardPlan } from '../domain/storyboard.ts'
+import type { SoundTrack } from '../domain/track.ts'
 
 /**
  * A file in the vault that can be read at any place. Nothing else of it is ever on a disk.
@@ -16,7 +17,10 @@ export interface MediaStream {
   /** ffmpeg's codec name, for example "h264", "aac", "vp9", "mov_text". */
   readonly codec: string
   readonly profile: string | null
-  readonly language: string | null
+  /** RFC 5646; "und" when unknown. */
+  readonly language: string
+  /** As the file calls the track, for sound and text; '' when it does not. Content: never log. */
+  readonly title: string
   /** Displayed size after rotation and sample aspect ratio; 0 for others than video. */
   readonly width: number
   readonly height: number
@@ -34,8 +38,10 @@ export interface MediaInfo {
 
 /** One rendition to make. `copy`: remuxed as it is; `none`: the stream is null. */
 export interface RenditionPlan {
-  /** "720p", "360p", "audio". */
+  /** "720p", "360p", "audio", "audio 2": holds nothing of the content. */
   readonly name: string
+  /** Which of several sound tracks a rendition without a picture is. */
+  readonly track: SoundTrack | null
   readonly videoMode: 'copy' | 'encode' | 'none'
   readonly audioMode: 'copy' | 'encode' | 'none'
   /** 0 without video; always even. */

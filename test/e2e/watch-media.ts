@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,6 +7,7 @@ import { createFfmpegTool } from '../../src/adapters/ffmpeg/tool.ts'
 import { planRenditions } from '../../src/domain/media-plan.ts'
 import type { PlaybackIndex } from '../../src/domain/recording.ts'
 import { planStoryboard, storyboardCues } from '../../src/domain/storyboard.ts'
+import { captionsTrackName, soundTrackName } from '../../src/domain/track.ts'
 import type { AssetSource } from '../integration/viewer/memory-vault.ts'
 import { fileInput, testHost } from '../support/media-fixtures.ts'
 
@@ -127,6 +128,53 @@ export async function makeOwnFilm(): Promise<AssetSource[]> {
   }
 }
 
+/**
+ * Twelve seconds with two sounds, German (330 Hz) and English by an interpreter (1200 Hz), and captions in both languages, all of it inside one
+ * MKV and taken out by the media tool of the vault.
+ */
+export async function makeTracks(kind: 'film' | 'sound'): Promise<AssetSource[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'mosaik-watch-'))
+  try {
+    const captions = await Promise.all(
+      ['Guten Tag zusammen', 'Good morning everybody'].map(async (words, i) => {
+        const path = join(folder, `${String(i)}.srt`)
+        await writeFile(path, `1\n00:00:00,000 --> 00:00:12,000\n${words}\n`)
+        return path
+      }),
+    )
+    const original = join(folder, 'tracks.mkv')
+    const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=360x640:r=25:d=12']
+    const tones = ['330', '1200'].flatMap((hertz) => ['-f', 'lavfi', '-i', `sine=f=${hertz}:sample_rate=48000:d=12`])
+    const words = captions.flatMap((path) => ['-i', path])
+    const order = kind === 'film' ? [2, 0, 1, 3, 4] : [0, 1]
+    await ffmpeg(
+      ...[...tones, ...(kind === 'film' ? [...picture, ...words] : [])],
+      ...order.flatMap((input) => ['-map', String(input)]),
+      ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '50', '-c:a', 'aac', '-c:s', 'srt'],
+      ...['-metadata:s:a:0', 'language=ger', '-metadata:s:a:1', 'language=eng', '-metadata:s:a:1', 'title=Interpreter'],
+      ...(kind === 'film' ? ['-metadata:s:s:0', 'language=ger', '-metadata:s:s:1', 'language=eng'] : []),
+      original,
+    )
+    const tool = await createFfmpegTool(testHost())
+    const { signal } = new AbortController()
+    const input = await fileInput(original)
+    const { streams } = await tool.probe(input, signal)
+    const texts = streams.filter(({ type }) => type === 'text')
+    return [
+      { kind: 'original', name: 'tracks.mkv', mediaType: 'video/x-matroska', content: await readFile(original) },
+      ...(await ownRenditions(original)),
+      ...(await Promise.all(
+        texts.map(async (stream): Promise<AssetSource> => ({
+          ...{ kind: 'captions', name: captionsTrackName(stream), mediaType: 'text/vtt' },
+          content: await tool.captions(input, stream.index, signal),
+        })),
+      )),
+    ]
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
 async function ownRenditions(original: string): Promise<AssetSource[]> {
   const tool = await createFfmpegTool(testHost())
   const { signal } = new AbortController()
@@ -139,7 +187,12 @@ async function ownRenditions(original: string): Promise<AssetSource[]> {
     for await (const chunk of output.bytes) chunks.push(chunk)
     const mediaType = plan.videoStream === null ? 'audio/mp4' : 'video/mp4'
     made.push({
-      ...{ kind: 'rendition', name: plan.name, mediaType, content: Buffer.concat(chunks) },
+      ...{
+        kind: 'rendition',
+        name: plan.track === null ? plan.name : soundTrackName(plan.track),
+        mediaType,
+        content: Buffer.concat(chunks),
+      },
       playback: output.index(),
     })
   }

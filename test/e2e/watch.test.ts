@@ -1,20 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { buildPlayer } from '../../scripts/build-player.ts'
 import type { Manifest } from '../../src/domain/recording.ts'
-import { organisation, startViewerServer, type ViewerServer } from '../integration/viewer/viewer-server.ts'
-import { findProgram } from '../support/services/commands.ts'
+import { organisation, type ViewerServer } from '../integration/viewer/viewer-server.ts'
+import { missing, startWatchBrowser, type WatchBrowser } from './watch-browser.ts'
 import { FILM_SECONDS, TIME_COLOURS, makeFilm, makeOwnFilm, makeSound } from './watch-media.ts'
 
-const browserPath = process.env['MOSAIK_CHROMIUM'] ?? findProgram('chromium') ?? findProgram('google-chrome')
-const missing = browserPath === undefined ? 'chromium' : findProgram('ffmpeg') === undefined ? 'ffmpeg' : undefined
-const mayNotSkip = (process.env['CI'] ?? '') !== ''
 /**
  * Where the pictures go that the documentation shows; those of all states lie in a folder that is removed unless
  * `MOSAIK_SCREENSHOTS_ALL` names one. To make them again:
@@ -29,37 +23,22 @@ const documented = new Set([
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const TITLE = 'Wochenrunde: Entwurf & Zahlen für März'
 
+let opened: WatchBrowser | undefined
 let server: ViewerServer
 let manifest: Manifest
 let browser: Browser
 let context: BrowserContext | undefined
 const complaints: string[] = []
-const scratch = mkdtempSync(join(tmpdir(), 'mosaik-watch-page-'))
+let scratch: string
 
 beforeAll(async () => {
-  if (missing !== undefined) {
-    if (mayNotSkip) throw new Error(`in CI the watch page may not be skipped: ${missing} is not here`)
-    return
-  }
-  const folder = await buildPlayer(join(scratch, 'page'))
-  const read = (name: string): Promise<Uint8Array> => readFile(join(folder, name))
-  const page = { html: await read('index.html'), script: await read('watch.js'), style: await read('watch.css') }
-  server = await startViewerServer({ page })
+  opened = await startWatchBrowser()
+  if (opened === undefined) return
+  ;({ server, browser, scratch } = opened)
   manifest = server.vault.add(organisation, TITLE, await makeFilm())
-  browser = await chromium.launch({
-    executablePath: browserPath ?? '',
-    args: [
-      ...['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--mute-audio'],
-      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    ],
-  })
 })
 
-afterAll(async () => {
-  await browser?.close()
-  await server?.close()
-  await rm(scratch, { recursive: true, force: true })
-})
+afterAll(() => opened?.close())
 
 beforeEach(({ skip }) => {
   if (missing !== undefined) skip(`${missing} is not here`)

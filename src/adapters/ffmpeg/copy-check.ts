@@ -15,7 +15,11 @@ const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 
 /** Why a stream had better not be copied although its coding would allow it; undefined where nothing speaks against it. */
 export interface CopyObstacles {
-  readonly video?: 'key frames too far apart' | 'picture changes its size' | 'cannot be looked at'
+  readonly video?:
+    | 'key frames too far apart'
+    | 'picture changes its size'
+    | 'pictures that are not to be seen'
+    | 'cannot be looked at'
   readonly audio?: 'sound begins late' | 'sound with holes' | 'cannot be looked at'
 }
 
@@ -78,6 +82,7 @@ async function lookAtPlace(
     wallMs: PLACE_WALL_MS,
     outputBytes: PLACE_OUTPUT_BYTES,
   }
+  let hasHidden = false
   let keyFrameMs: number | undefined
   let keyFrameGapMs = 0
   let pictureStartMs: number | undefined
@@ -93,6 +98,8 @@ async function lookAtPlace(
     if (at === undefined) continue
     const ms = at * 1000
     if (stream === String(streams.video)) {
+      // Cut away by an edit list (phones trim so): a copy without edit lists would show it again.
+      if (flags?.includes('D') === true) hasHidden = true
       pictureStartMs = Math.min(pictureStartMs ?? ms, ms)
       if (keyFrameMs === undefined || flags?.startsWith('K') === true) keyFrameMs = ms
       keyFrameGapMs = Math.max(keyFrameGapMs, ms - keyFrameMs)
@@ -109,6 +116,7 @@ async function lookAtPlace(
     soundStartMs - pictureStartMs > HOLE_MAX_MS
   return {
     ...(sizes.size > 1 ? { video: 'picture changes its size' as const } : {}),
+    ...(hasHidden ? { video: 'pictures that are not to be seen' as const } : {}),
     ...(keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),
     ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
     ...(!beginsLate && holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),

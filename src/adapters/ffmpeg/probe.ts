@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isMosaikError, MosaikError } from '../../domain/errors.ts'
+import { languageTag, trackTitle } from '../../domain/track.ts'
 import type { MediaInfo, MediaInput, MediaStream } from '../../ports/media.ts'
 import { probeArguments, scanArguments } from './arguments.ts'
 import { lookAtBeginning } from './look.ts'
@@ -138,14 +139,14 @@ function toStream(stream: RawStream): MediaStream {
   const width = type === 'video' ? Math.round((stream.width ?? 0) * aspect) : 0
   const height = type === 'video' ? (stream.height ?? 0) : 0
   const onItsSide = rotationDegrees % 180 === 90
-  const language = stream.tags?.['language']
   const bits = stream.bit_rate ?? Number(stream.tags?.['BPS'] ?? stream.tags?.['BPS-eng'])
   return {
     index: stream.index,
     type,
     codec: stream.codec_name ?? 'unknown',
     profile: stream.profile ?? null,
-    language: language !== undefined && /^[a-zA-Z]{2,3}([-_]\w{2,8})*$/.test(language) ? language : null,
+    language: languageTag(stream.tags?.['language']),
+    title: type === 'audio' || type === 'text' ? trackTitle(stream.tags?.['title']) : '',
     width: onItsSide ? height : width,
     height: onItsSide ? width : height,
     pixelFormat: stream.pix_fmt ?? null,

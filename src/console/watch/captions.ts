@@ -1,3 +1,7 @@
+import { keepChoice, keptChoice } from './page.ts'
+import { trackTexts } from './texts.ts'
+import type { Track } from './visit.ts'
+
 const STORAGE_KEY = 'mosaik captions'
 
 /**
@@ -8,46 +12,55 @@ export class Captions {
   readonly #video: HTMLVideoElement
   readonly #screen: HTMLElement
   readonly #changed: () => void
-  #chosen: string | null = null
+  /** The track that is shown; what is asked for before there are tracks is a language. */
+  #chosen: TextTrack | undefined
+  #wanted: string | null
+  #names: readonly string[] | undefined
 
   /** @param changed called when tracks come, or another one is chosen. */
   constructor(video: HTMLVideoElement, screen: HTMLElement, changed: () => void) {
     this.#video = video
     this.#screen = screen
     this.#changed = changed
-    this.#chosen = keptChoice()
+    this.#wanted = keptChoice(STORAGE_KEY)
     video.textTracks.addEventListener('addtrack', () => this.#apply())
     video.addEventListener('webkitbeginfullscreen', () => this.#apply('showing'))
     video.addEventListener('webkitendfullscreen', () => this.#apply())
   }
 
-  /** Languages there are. */
-  get languages(): readonly string[] {
-    return this.#tracks().map(({ language }) => language)
+  /** What the tracks are called, in the page's language. */
+  get names(): readonly string[] {
+    const tracks = this.#tracks()
+    return this.#names?.length === tracks.length
+      ? this.#names
+      : trackTexts(tracks.map(({ label, language }) => ({ language: label === '' ? language : 'und', title: label })))
   }
 
-  /** Language shown, or null: off. */
-  get chosen(): string | null {
-    return this.languages.find((language) => language === this.#chosen) ?? null
+  /** Index of the track that is shown, or -1: off. */
+  get chosen(): number {
+    return this.#chosen === undefined ? -1 : this.#tracks().indexOf(this.#chosen)
   }
 
-  set chosen(language: string | null) {
-    this.#chosen = language
-    keepChoice(language)
+  set chosen(index: number) {
+    this.#chosen = this.#tracks()[index]
+    this.#wanted = this.#chosen?.language ?? null
+    keepChoice(STORAGE_KEY, this.#wanted)
     this.#apply()
   }
 
   /** Adds the tracks of a recording; those of one before go. */
-  load(tracks: readonly { readonly language: string; readonly label: string; readonly address: string }[]): void {
+  load(tracks: readonly (Track & { readonly address: string })[]): void {
     for (const track of this.#video.querySelectorAll('track')) track.remove()
-    for (const { language, label, address } of tracks) {
+    this.#chosen = undefined
+    this.#names = tracks.length === 0 ? undefined : trackTexts(tracks)
+    tracks.forEach(({ language, address }, i) => {
       const track = document.createElement('track')
       track.kind = 'captions'
       track.srclang = language
-      track.label = label
+      track.label = this.#names?.[i] ?? language
       track.src = address
       this.#video.append(track)
-    }
+    })
     this.#apply()
   }
 
@@ -57,15 +70,17 @@ export class Captions {
 
   /** `hidden` loads and times the cues without drawing them. */
   #apply(mode: TextTrackMode = 'hidden'): void {
-    const chosen = this.chosen
+    const tracks = this.#tracks()
+    this.#chosen =
+      tracks.find((track) => track === this.#chosen) ?? tracks.find(({ language }) => language === this.#wanted)
     this.#screen.replaceChildren()
-    for (const track of this.#tracks()) {
-      const isChosen = track.language === chosen
+    for (const track of tracks) {
+      const isChosen = track === this.#chosen
       track.mode = isChosen ? mode : 'disabled'
       track.oncuechange = isChosen && mode === 'hidden' ? () => this.#show(track) : null
       if (isChosen && mode === 'hidden') this.#show(track)
     }
-    this.#screen.lang = chosen ?? ''
+    this.#screen.lang = this.#chosen?.language ?? ''
     this.#changed()
   }
 
@@ -79,22 +94,5 @@ export class Captions {
       return line
     })
     this.#screen.replaceChildren(...lines)
-  }
-}
-
-function keptChoice(): string | null {
-  try {
-    return localStorage.getItem(STORAGE_KEY)
-  } catch {
-    return null
-  }
-}
-
-function keepChoice(language: string | null): void {
-  try {
-    if (language === null) localStorage.removeItem(STORAGE_KEY)
-    else localStorage.setItem(STORAGE_KEY, language)
-  } catch {
-    // storage may be switched off: then it is chosen anew each time
   }
 }

@@ -1,8 +1,9 @@
 import type { Captions } from './captions.ts'
-import { dress, element } from './page.ts'
+import { dress, element, fill } from './page.ts'
 import type { Playback } from './playback.ts'
 import type { Preview } from './preview.ts'
-import { clockText, languageText, speedText, text } from './texts.ts'
+import { clockText, speedText, text } from './texts.ts'
+import { TrackChoices } from './track-choices.ts'
 
 /** What the controls work on. */
 export interface ControlsOptions {
@@ -26,6 +27,7 @@ interface PhoneVideo extends HTMLVideoElement {
 
 /** The bar under the picture: pointer, touch and keyboard. */
 export class Controls {
+  readonly tracks: TrackChoices
   readonly #on: ControlsOptions
   readonly #bar = element('controls', HTMLDivElement)
   readonly #seek = element('seek', HTMLInputElement)
@@ -34,20 +36,18 @@ export class Controls {
   readonly #play = element('play', HTMLButtonElement)
   readonly #mute = element('mute', HTMLButtonElement)
   readonly #volume = element('volume', HTMLInputElement)
-  readonly #captionsToggle = element('captions-toggle', HTMLButtonElement)
   readonly #settingsToggle = element('settings-toggle', HTMLButtonElement)
   readonly #settings = element('settings', HTMLDivElement)
   readonly #quality = element('quality', HTMLSelectElement)
   readonly #speed = element('speed', HTMLSelectElement)
-  readonly #captionsChoice = element('captions-choice', HTMLSelectElement)
   readonly #fullscreen = element('fullscreen', HTMLButtonElement)
   #durationSeconds = 0
-  #lastLanguage: string | null = null
   #idleTimer: ReturnType<typeof setTimeout> | undefined
   #isTouch = false
 
   constructor(options: ControlsOptions) {
     this.#on = options
+    this.tracks = new TrackChoices(options.captions, options.playback)
     this.#label()
     this.#bindVideo()
     this.#bindBar()
@@ -91,31 +91,18 @@ export class Controls {
   /** The list of qualities, with the one that "automatic" uses at present. */
   drawQualities(): void {
     const playback = this.#on.playback()
-    const heights = playback?.heights ?? []
+    const all = playback?.lines ?? []
     element('quality-row', HTMLLabelElement).hidden = this.#isSound()
     this.#fullscreen.hidden = this.#isSound() || (!document.fullscreenEnabled && !this.#canPhoneFullscreen())
-    const now = heights[playback?.current ?? -1]
+    const now = all[playback?.current ?? -1]
     const auto = now === undefined || now === 0 ? text('qualityAuto') : text('qualityAutoNow', { now: `${now}p` })
-    const byHeight = heights.map((height, index) => ({ height, index })).sort((a, b) => b.height - a.height)
+    const byLines = all.map((lines, index) => ({ lines, index })).sort((a, b) => b.lines - a.lines)
     fill(this.#quality, [
       [-1, auto],
-      ...byHeight.map(({ height, index }) => [index, height === 0 ? text('quality') : `${height}p`] as const),
+      ...byLines.map(({ lines, index }) => [index, lines === 0 ? text('quality') : `${lines}p`] as const),
     ])
     this.#quality.value = String(playback?.chosen ?? -1)
-    this.#quality.disabled = heights.length < 2
-  }
-
-  drawCaptions(): void {
-    const { languages, chosen } = this.#on.captions()
-    this.#captionsToggle.hidden = languages.length === 0
-    element('captions-row', HTMLLabelElement).hidden = languages.length === 0
-    this.#captionsToggle.setAttribute('aria-pressed', String(chosen !== null))
-    fill(this.#captionsChoice, [
-      ['', text('captionsOff')],
-      ...languages.map((language) => [language, languageText(language)] as const),
-    ])
-    this.#captionsChoice.value = chosen ?? ''
-    if (chosen !== null) this.#lastLanguage = chosen
+    this.#quality.disabled = all.length < 2
   }
 
   #label(): void {
@@ -125,10 +112,8 @@ export class Controls {
     this.#volume.setAttribute('aria-label', text('volume'))
     this.#settings.setAttribute('aria-label', text('settings'))
     dress(this.#settingsToggle, 'settings', text('settings'))
-    dress(this.#captionsToggle, 'captions', text('captions'), 'C')
     element('quality-label', HTMLSpanElement).textContent = text('quality')
     element('speed-label', HTMLSpanElement).textContent = text('speed')
-    element('captions-label', HTMLSpanElement).textContent = text('captions')
     fill(
       this.#speed,
       SPEEDS.map((rate) => [rate, speedText(rate)] as const),
@@ -175,10 +160,6 @@ export class Controls {
     }
     this.#seek.addEventListener('pointerup', (event) => {
       if (event.pointerType !== 'mouse') this.#hint.hidden = true
-    })
-    this.#captionsToggle.addEventListener('click', () => this.#toggleCaptions())
-    this.#captionsChoice.addEventListener('change', () => {
-      this.#on.captions().chosen = this.#captionsChoice.value === '' ? null : this.#captionsChoice.value
     })
     this.#settingsToggle.addEventListener('click', () => this.#toggleSettings(this.#settings.hidden === true))
     this.#quality.addEventListener('change', () => {
@@ -245,7 +226,7 @@ export class Controls {
       ArrowUp: () => this.#setVolume(video.volume + 0.1),
       ArrowDown: () => this.#setVolume(video.volume - 0.1),
       m: () => this.#toggleMute(),
-      c: () => this.#toggleCaptions(),
+      c: () => this.tracks.toggleCaptions(),
       f: () => this.#toggleFullscreen(),
       '<': () => this.#changeSpeed(-1),
       '>': () => this.#changeSpeed(1),
@@ -284,12 +265,6 @@ export class Controls {
   #changeSpeed(steps: number): void {
     const at = SPEEDS.indexOf(this.#on.video.playbackRate) + steps
     this.#on.video.playbackRate = SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at))] ?? 1
-  }
-
-  #toggleCaptions(): void {
-    const captions = this.#on.captions()
-    const best = captions.languages.find((language) => language === this.#lastLanguage) ?? captions.languages[0] ?? null
-    captions.chosen = captions.chosen === null ? best : null
   }
 
   #toggleSettings(open: boolean, focus = false): void {
@@ -369,15 +344,4 @@ export class Controls {
     const half = this.#hint.offsetWidth / 2
     this.#hint.style.setProperty('--at', `${Math.min(Math.max(share * width, half), width - half)}px`)
   }
-}
-
-function fill(select: HTMLSelectElement, options: readonly (readonly [value: string | number, label: string])[]): void {
-  select.replaceChildren(
-    ...options.map(([value, label]) => {
-      const option = document.createElement('option')
-      option.value = String(value)
-      option.textContent = label
-      return option
-    }),
-  )
 }

@@ -71,3 +71,37 @@ export function layTiles(svg: SVGSVGElement): void {
     }
   }
 }
+
+/** What was chosen in this browser before; null when nothing was. */
+export function keptChoice(key: string): string | null {
+  try {
+    return localStorage.getItem(key)
+  } catch {
+    return null
+  }
+}
+
+/** Keeps a choice for the next visit; null forgets it. */
+export function keepChoice(key: string, value: string | null): void {
+  try {
+    if (value === null) localStorage.removeItem(key)
+    else localStorage.setItem(key, value)
+  } catch {
+    // storage may be switched off: then it is chosen anew each time
+  }
+}
+
+/** Puts options into a list. */
+export function fill(
+  select: HTMLSelectElement,
+  options: readonly (readonly [value: string | number, label: string])[],
+): void {
+  select.replaceChildren(
+    ...options.map(([value, label]) => {
+      const option = document.createElement('option')
+      option.value = String(value)
+      option.textContent = label
+      return option
+    }),
+  )
+}

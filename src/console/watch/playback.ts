@@ -1,4 +1,5 @@
-import Hls, { type ErrorData, type HlsConfig } from 'hls.js'
+import Hls, { type ErrorData, type FragmentLoaderConstructor, type HlsConfig } from 'hls.js'
+import { PictureOnly } from './picture-only.ts'
 
 /** What goes wrong while playing. */
 export type PlaybackTrouble =
@@ -16,16 +17,29 @@ export interface PlaybackEvents {
   recovered(): void
   /** The qualities, or the one in use, have changed. */
   qualities(): void
+  /** The sound tracks, or the one in use, have changed. */
+  sounds(): void
+}
+
+/** A sound track as the stream names it. */
+export interface Sound {
+  /** BCP 47. */
+  readonly language: string
+  readonly label: string
 }
 
 /** A recording in a video element. */
 export interface Playback {
-  /** Heights of the pictures by index; empty where the browser chooses by itself (native HLS). */
-  readonly heights: readonly number[]
+  /** Lines of the pictures, the shorter side, by index; 0 without a picture, empty where the browser chooses by itself (native HLS). */
+  readonly lines: readonly number[]
   /** Index in use now, -1 before the first. */
   readonly current: number
   /** Chosen index, or -1: automatic. */
   chosen: number
+  /** Sounds that can be chosen; empty where there is one only. */
+  readonly sounds: readonly Sound[]
+  /** Index of the sound in use, -1 before the first. */
+  sound: number
   /** Captions lie in the stream already (native HLS); else they are `<track>` elements. */
   readonly carriesCaptions: boolean
   stop(): void
@@ -45,6 +59,14 @@ const loadPolicy = (firstByteMs: number, wholeMs: number) => ({
   },
 })
 
+/** What of hls.js is not used: the page has captions of its own, and nothing is encrypted, steered or interrupted. */
+const unused: Readonly<Record<string, undefined>> = Object.fromEntries(
+  [
+    ...['subtitleStreamController', 'subtitleTrackController', 'timelineController', 'emeController'],
+    ...['cmcdController', 'contentSteeringController', 'interstitialsController'],
+  ].map((controller) => [controller, undefined]),
+)
+
 /**
  * Half a minute ahead, however small the film (maxBufferSize 0): a store may stall without the viewer noticing, and little is fetched
  * that nobody looks at; a minute
@@ -61,22 +83,31 @@ const config: Partial<HlsConfig> = {
   fragLoadPolicy: loadPolicy(15_000, 60_000),
   playlistLoadPolicy: loadPolicy(10_000, 20_000),
   manifestLoadPolicy: loadPolicy(10_000, 20_000),
+  ...unused,
 }
 
-/** Starts loading `master` into `video` at a second, by Media Source where there is one, else by the browser's own HLS. */
-export function startPlayback(
-  video: HTMLVideoElement,
-  master: string,
-  startSeconds: number,
-  events: PlaybackEvents,
-): Playback | undefined {
-  if (Hls.isSupported()) return startHls(video, master, startSeconds, events)
-  if (video.canPlayType('application/vnd.apple.mpegurl') !== '') return startNative(video, master, startSeconds, events)
+/** What is to be played. */
+export interface Source {
+  /** Address of the master playlist. */
+  readonly master: string
+  /** Of a recording without a picture that has several sounds: each by its own playlist, for players take the sound of a picture only for another. */
+  readonly sounds: readonly (Sound & { readonly address: string })[]
+  readonly startSeconds: number
+}
+
+/** Starts loading into `video`, by Media Source where there is one, else by the browser's own HLS. */
+export function startPlayback(video: HTMLVideoElement, source: Source, events: PlaybackEvents): Playback | undefined {
+  if (Hls.isSupported()) return startHls(video, source, events)
+  if (video.canPlayType('application/vnd.apple.mpegurl') !== '') return startNative(video, source, events)
   return undefined
 }
 
-function startHls(video: HTMLVideoElement, master: string, startSeconds: number, events: PlaybackEvents): Playback {
-  const hls = new Hls({ ...config, startPosition: startSeconds > 0 ? startSeconds : -1 })
+function startHls(video: HTMLVideoElement, source: Source, events: PlaybackEvents): Playback {
+  const { startSeconds, sounds: alone } = source
+  let address = alone[0]?.address ?? source.master
+  const startPosition = startSeconds > 0 ? startSeconds : -1
+  // Where sounds can be chosen, each has a buffer of its own beside the picture's, and that of the pictures is left out.
+  const hls: Hls = new Hls({ ...config, startPosition, fLoader: loaderFor(() => hls.audioTracks.length > 0) })
   let retryTimer: ReturnType<typeof setTimeout> | undefined
   let retryMs = RETRY_FIRST_MS
   let mediaRecoveries = 0
@@ -85,7 +116,7 @@ function startHls(video: HTMLVideoElement, master: string, startSeconds: number,
   function tryAgain(): void {
     clearTimeout(retryTimer)
     retryTimer = setTimeout(() => {
-      if (hls.levels.length === 0) hls.loadSource(master)
+      if (hls.levels.length === 0) hls.loadSource(address)
       else hls.startLoad(video.currentTime)
     }, retryMs)
     retryMs = Math.min(RETRY_LONGEST_MS, retryMs * 1.6)
@@ -121,12 +152,14 @@ function startHls(video: HTMLVideoElement, master: string, startSeconds: number,
   })
   hls.on(Hls.Events.MANIFEST_PARSED, () => events.qualities())
   hls.on(Hls.Events.LEVEL_SWITCHED, () => events.qualities())
-  hls.loadSource(master)
+  hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => events.sounds())
+  hls.on(Hls.Events.AUDIO_TRACK_SWITCHING, () => events.sounds())
+  hls.loadSource(address)
   hls.attachMedia(video)
 
   return {
-    get heights() {
-      return hls.levels.map(({ height }) => height)
+    get lines() {
+      return hls.levels.map(({ width, height }) => Math.min(width, height))
     },
     get current() {
       return hls.currentLevel
@@ -139,6 +172,25 @@ function startHls(video: HTMLVideoElement, master: string, startSeconds: number,
       hls.nextLevel = index
       events.qualities()
     },
+    get sounds() {
+      if (alone.length > 0) return alone
+      return hls.audioTracks.map(({ lang = '', name }) => ({ language: lang, label: name }))
+    },
+    get sound() {
+      return alone.length > 0 ? alone.findIndex((sound) => sound.address === address) : hls.audioTrack
+    },
+    set sound(index) {
+      const next = alone[index]
+      if (next === undefined) {
+        hls.audioTrack = index
+        return
+      }
+      address = next.address
+      hls.config.startPosition = video.currentTime
+      if (!video.paused) hls.once(Hls.Events.MANIFEST_PARSED, () => void video.play().catch(() => undefined))
+      hls.loadSource(address)
+      events.sounds()
+    },
     carriesCaptions: false,
     stop() {
       clearTimeout(retryTimer)
@@ -148,12 +200,43 @@ function startHls(video: HTMLVideoElement, master: string, startSeconds: number,
   }
 }
 
-function startNative(video: HTMLVideoElement, master: string, startSeconds: number, events: PlaybackEvents): Playback {
+/** The loader of hls.js, which takes the sound out of files with a picture while `hasSounds`. */
+function loaderFor(hasSounds: () => boolean): FragmentLoaderConstructor {
+  const Loader = Hls.DefaultConfig.loader as FragmentLoaderConstructor
+  const pictureOnly = new PictureOnly()
+  return class extends Loader {
+    override load(
+      ...[context, settings, callbacks]: Parameters<InstanceType<FragmentLoaderConstructor>['load']>
+    ): void {
+      const { onSuccess } = callbacks
+      super.load(context, settings, {
+        ...callbacks,
+        onSuccess(response, ...rest) {
+          const isPicture = context.frag.type === 'main' && hasSounds()
+          if (isPicture && response.data instanceof ArrayBuffer) pictureOnly.strip(context.url, response.data)
+          onSuccess(response, ...rest)
+        },
+      })
+    }
+  }
+}
+
+/** Sound tracks of a video element, which only some browsers tell. */
+type NativeSounds = EventTarget & ArrayLike<{ readonly language: string; readonly label: string; enabled: boolean }>
+
+function nativeSounds(video: HTMLVideoElement) {
+  return (video as HTMLVideoElement & { readonly audioTracks?: NativeSounds }).audioTracks
+}
+
+function startNative(video: HTMLVideoElement, source: Source, events: PlaybackEvents): Playback {
+  const { startSeconds, sounds: alone } = source
+  let address = alone[0]?.address ?? source.master
   let retryTimer: ReturnType<typeof setTimeout> | undefined
   let retryMs = RETRY_FIRST_MS
   let goOnAt = startSeconds
   let goOn = false
   let inTrouble = false
+  let isChanging = false
   const listening = new AbortController()
   const { signal } = listening
 
@@ -181,19 +264,46 @@ function startNative(video: HTMLVideoElement, master: string, startSeconds: numb
     () => {
       if (goOnAt > 0) video.currentTime = goOnAt
       retryMs = RETRY_FIRST_MS
-      if (!inTrouble) return
-      inTrouble = false
-      events.recovered()
+      if (!inTrouble && !isChanging) return
+      if (inTrouble) events.recovered()
+      inTrouble = isChanging = false
       if (goOn) void video.play().catch(() => undefined)
     },
     { signal },
   )
-  video.src = master
+  const tracks = nativeSounds(video)
+  for (const event of ['addtrack', 'removetrack', 'change']) {
+    tracks?.addEventListener(event, () => events.sounds(), { signal })
+  }
+  video.src = address
 
   return {
-    heights: [],
+    lines: [],
     current: -1,
     chosen: -1,
+    get sounds() {
+      if (alone.length > 0) return alone
+      return tracks === undefined || tracks.length < 2
+        ? []
+        : Array.from(tracks, ({ language, label }) => ({ language, label }))
+    },
+    get sound() {
+      if (alone.length > 0) return alone.findIndex((sound) => sound.address === address)
+      return Array.from(tracks ?? []).findIndex(({ enabled }) => enabled)
+    },
+    set sound(index) {
+      const next = alone[index]
+      if (next !== undefined) {
+        address = next.address
+        goOnAt = video.currentTime
+        goOn = !video.paused
+        isChanging = true
+        video.src = address
+        events.sounds()
+        return
+      }
+      Array.from(tracks ?? []).forEach((track, i) => (track.enabled = i === index))
+    },
     carriesCaptions: true,
     stop() {
       listening.abort()

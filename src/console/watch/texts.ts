@@ -44,6 +44,8 @@ const english = {
   controls: 'Player controls',
   captions: 'Captions',
   captionsOff: 'Off',
+  sound: 'Audio track',
+  unnamedTrack: 'Track {number}',
   settings: 'Settings',
   quality: 'Quality',
   qualityAuto: 'Automatic',
@@ -54,8 +56,9 @@ const english = {
   fullscreenEnd: 'Leave full screen',
   downloads: 'Download',
   downloadOriginal: 'Original ({size})',
-  downloadVideo: 'MP4, {height}p ({size})',
+  downloadVideo: 'MP4, {lines}p ({size})',
   downloadSound: 'M4A, sound ({size})',
+  downloadTrack: 'M4A, {track} ({size})',
   minutes: '{count} min',
   seconds: '{count} s',
   hours: '{hours} h {minutes} min',
@@ -114,6 +117,8 @@ const german: Readonly<Record<TextName, string>> = {
   controls: 'Bedienung',
   captions: 'Untertitel',
   captionsOff: 'Aus',
+  sound: 'Tonspur',
+  unnamedTrack: 'Spur {number}',
   settings: 'Einstellungen',
   quality: 'Qualität',
   qualityAuto: 'Automatisch',
@@ -124,8 +129,9 @@ const german: Readonly<Record<TextName, string>> = {
   fullscreenEnd: 'Vollbild beenden',
   downloads: 'Herunterladen',
   downloadOriginal: 'Original ({size})',
-  downloadVideo: 'MP4, {height}p ({size})',
+  downloadVideo: 'MP4, {lines}p ({size})',
   downloadSound: 'M4A, nur Ton ({size})',
+  downloadTrack: 'M4A, {track} ({size})',
   minutes: '{count} Min.',
   seconds: '{count} Sek.',
   hours: '{hours} Std. {minutes} Min.',
@@ -187,6 +193,20 @@ export function languageText(tag: string): string {
   } catch {
     return tag
   }
+}
+
+/** Names of tracks, by language in the page's language and by title; equal ones and those without either are numbered. */
+export function trackTexts(tracks: readonly { readonly language: string; readonly title: string }[]): string[] {
+  const plain = tracks.map(({ language, title }) =>
+    [language === 'und' || language === '' ? '' : languageText(language), title]
+      .filter((part) => part !== '')
+      .join(' – '),
+  )
+  return plain.map((name, i) => {
+    const equal = plain.flatMap((other, at) => (other === name ? [at] : []))
+    if (name === '') return text('unnamedTrack', { number: i + 1 })
+    return equal.length === 1 ? name : `${name} (${equal.indexOf(i) + 1})`
+  })
 }
 
 /** A playing speed: "1.5×". */

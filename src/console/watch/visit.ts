@@ -7,11 +7,29 @@ export interface Recording {
   readonly durationMs: number
   readonly linkExpiresAt: string
   readonly state: 'ready' | 'preparing' | 'unplayable'
-  readonly renditions: readonly { readonly name: string; readonly height: number; readonly download: Download | null }[]
-  readonly captions: readonly { readonly language: string; readonly url: string }[]
+  readonly renditions: readonly Rendition[]
+  readonly captions: readonly (Track & { readonly url: string })[]
   readonly poster: string | null
   readonly storyboard: string | null
   readonly download: Download | null
+}
+
+/** One quality, or one sound alone. */
+export interface Rendition {
+  /** Which of several sounds it is. */
+  readonly track: Track | null
+  /** 0 without a picture; so is `height`. */
+  readonly width: number
+  readonly height: number
+  readonly playlist: string
+  readonly download: Download | null
+}
+
+/** A sound or captions track. */
+export interface Track {
+  /** BCP 47. */
+  readonly language: string
+  readonly title: string
 }
 
 /** A file that may be taken away. */

@@ -3,8 +3,8 @@ import { Controls } from './controls.ts'
 import { element, layTiles } from './page.ts'
 import { Preview } from './preview.ts'
 import { startPlayback, type Playback, type PlaybackTrouble } from './playback.ts'
-import { dateText, durationText, language, languageText, sizeText, text, type TextName } from './texts.ts'
-import { Refused, Visit, type Recording, type Refusal } from './visit.ts'
+import { dateText, durationText, language, sizeText, text, trackTexts, type TextName } from './texts.ts'
+import { Refused, Visit, type Download, type Recording, type Refusal } from './visit.ts'
 
 /** While somebody watches, the server is asked this often whether the link still holds: a revocation is seen within 5 s. */
 const WATCHING_BEAT_MS = 3_000
@@ -20,7 +20,7 @@ const stage = element('stage', HTMLDivElement)
 const video = element('video', HTMLVideoElement)
 const begin = element('begin', HTMLButtonElement)
 const preview = new Preview()
-const captions = new Captions(video, element('captions', HTMLDivElement), () => controls.drawCaptions())
+const captions = new Captions(video, element('captions', HTMLDivElement), () => controls.tracks.drawCaptions())
 const controls: Controls = new Controls({
   stage,
   video,
@@ -187,15 +187,24 @@ function open(current: Visit, recording: Recording, play: boolean): void {
     'sound',
     recording.renditions.every(({ height }) => height === 0),
   )
+  stage.classList.toggle(
+    'upright',
+    recording.renditions.some(({ width, height }) => height > width),
+  )
   preview.load(recording.storyboard === null ? null : current.address(recording.storyboard))
   if (recording.poster !== null) video.poster = current.address(recording.poster)
-  playback = startPlayback(video, current.address('master.m3u8'), current.positionSeconds, {
+  const source = {
+    ...{ master: current.address('master.m3u8'), startSeconds: current.positionSeconds },
+    sounds: soundsAlone(current, recording),
+  }
+  playback = startPlayback(video, source, {
     trouble: (trouble) => onTrouble(trouble),
     recovered: () => {
       starved = false
       if (stage.dataset['state'] === 'waiting') cover('playing')
     },
     qualities: () => controls.drawQualities(),
+    sounds: () => controls.tracks.drawSounds(),
   })
   if (playback === undefined) {
     onTrouble('broken')
@@ -204,17 +213,23 @@ function open(current: Visit, recording: Recording, play: boolean): void {
   captions.load(
     playback.carriesCaptions
       ? []
-      : recording.captions.map((track) => ({
-          language: track.language,
-          label: languageText(track.language),
-          address: current.address(track.url),
-        })),
+      : recording.captions.map(({ language, title, url }) => ({ language, title, address: current.address(url) })),
   )
+  controls.tracks.load(recording.renditions.flatMap(({ track }) => (track === null ? [] : [track])))
   controls.drawQualities()
   controls.setDuration(recording.durationMs / 1000)
   poster()
   if (play) void start()
   beat()
+}
+
+/** The sounds of a recording that has several, and no picture. */
+function soundsAlone(current: Visit, { renditions }: Recording) {
+  if (renditions.length < 2 || renditions.some(({ track }) => track === null)) return []
+  return renditions.map(({ track, playlist }) => ({
+    ...{ language: track?.language ?? '', label: track?.title ?? '' },
+    address: current.address(playlist),
+  }))
 }
 
 /** No rendition could be made: said as it is, instead of being waited for. */
@@ -227,20 +242,22 @@ function showUnplayable(recording: Recording): void {
 
 /** What may be taken away: the original, and each quality as one file. */
 function showDownloads(current: Visit, { download, renditions }: Recording): void {
-  const files = [
-    ...(download === null ? [] : [{ file: download, name: 'downloadOriginal', height: 0 } as const]),
-    ...renditions.flatMap((rendition) => {
-      const name = rendition.height === 0 ? 'downloadSound' : 'downloadVideo'
-      return rendition.download === null ? [] : [{ file: rendition.download, name, height: rendition.height } as const]
-    }),
-  ]
+  const size = (file: Download): string => sizeText(file.contentBytes)
+  const sounds = trackTexts(renditions.flatMap(({ track }) => (track === null ? [] : [track])))
+  const files = download === null ? [] : [{ file: download, name: text('downloadOriginal', { size: size(download) }) }]
+  for (const { track, width, height, download: file } of renditions) {
+    const sound = track === null ? undefined : sounds.shift()
+    if (file === null) continue
+    const values = { size: size(file), lines: Math.min(width, height), track: sound ?? '' }
+    files.push({ file, name: text(sound ? 'downloadTrack' : height === 0 ? 'downloadSound' : 'downloadVideo', values) })
+  }
   element('downloads', HTMLDetailsElement).hidden = files.length === 0
   element('downloads-label', HTMLElement).textContent = text('downloads')
   element('downloads-list', HTMLUListElement).replaceChildren(
-    ...files.map(({ file, name, height }) => {
+    ...files.map(({ file, name }) => {
       const link = document.createElement('a')
       link.href = current.address(file.url)
-      link.textContent = text(name, { height, size: sizeText(file.contentBytes) })
+      link.textContent = name
       const item = document.createElement('li')
       item.append(link)
       return item
@@ -295,7 +312,7 @@ function close(): void {
   captions.load([])
   controls.hide()
   preview.load(null)
-  stage.classList.remove('sound')
+  stage.classList.remove('sound', 'upright')
   element('downloads', HTMLDetailsElement).hidden = true
 }
 

@@ -1,9 +1,16 @@
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Link } from '../../domain/link.ts'
-import { captionsPlaylist, masterPlaylist, mediaPlaylist } from '../../domain/playlist.ts'
+import { captionsPlaylist, masterPlaylist, mediaPlaylist, type PlaylistTrack } from '../../domain/playlist.ts'
 import type { Manifest, ManifestAsset, PlaybackIndex } from '../../domain/recording.ts'
 import { SPRITE_FILE } from '../../domain/storyboard.ts'
+import {
+  captionsTrackName,
+  parseCaptionsTrackName,
+  parseSoundTrackName,
+  type SoundTrack,
+  type Track,
+} from '../../domain/track.ts'
 
 /** What the watch page learns of a recording (`/s/<grant>/recording.json`). Names, e-mail addresses and node layout stay inside. */
 export interface RecordingView {
@@ -17,7 +24,7 @@ export interface RecordingView {
   readonly state: 'ready' | 'preparing' | 'unplayable'
   /** Empty unless `ready`. Relative addresses throughout. */
   readonly renditions: readonly RenditionView[]
-  readonly captions: readonly { readonly language: string; readonly url: string }[]
+  readonly captions: readonly CaptionsView[]
   readonly poster: string | null
   /** WebVTT whose cues name parts of a picture beside it (`storyboard.jpg#xywh=…`). */
   readonly storyboard: string | null
@@ -32,9 +39,16 @@ export interface DownloadView {
   readonly contentBytes: number
 }
 
-/** One quality of a recording. */
+/** One captions track. */
+export interface CaptionsView extends Track {
+  readonly url: string
+}
+
+/** One quality of a recording, or one of its sound tracks alone. */
 export interface RenditionView {
   readonly name: string
+  /** Which of several sound tracks it is; null for pictures, and where there is one sound only. */
+  readonly track: SoundTrack | null
   readonly width: number
   readonly height: number
   readonly bandwidthBitsPerSecond: number
@@ -64,13 +78,14 @@ export function recordingView(manifest: Manifest, link: Link, isUnplayable: bool
     state: renditions.length > 0 ? 'ready' : isUnplayable ? 'unplayable' : 'preparing',
     renditions: renditions.map(({ id, name, playback, contentBytes }) => ({
       name,
+      track: playback.height === 0 ? (parseSoundTrackName(name) ?? null) : null,
       width: playback.width,
       height: playback.height,
       bandwidthBitsPerSecond: playback.bandwidthBitsPerSecond,
       playlist: `${id}.m3u8`,
       download: link.allowDownload ? { url: `${id}.download`, contentBytes } : null,
     })),
-    captions: captionsOf(manifest).map(({ id, name }) => ({ language: name, url: `${id}.vtt` })),
+    captions: captionsOf(manifest).map(({ id, name }) => ({ ...parseCaptionsTrackName(name), url: `${id}.vtt` })),
     poster: poster === undefined ? null : `${poster.id}.jpg`,
     storyboard: Object.keys(storyboardParts).every((file) => storyboardPart(manifest, file)) ? 'storyboard.vtt' : null,
     allowDownload: link.allowDownload,
@@ -102,8 +117,10 @@ export function renditionFile(
   if (rendition === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'there is no such rendition')
   const isSound = rendition.mediaType.startsWith('audio/')
   const title = manifest.title.trim() === '' ? 'recording' : manifest.title.replace(/[/\\]/g, '_')
+  const track = parseSoundTrackName(rendition.name)
+  const which = track === undefined ? '' : ` (${captionsTrackName(track).replace(/[/\\]/g, '_')})`
   return {
-    name: isSound ? `${title}.m4a` : `${title} (${rendition.name}).mp4`,
+    name: isSound ? `${title}${which}.m4a` : `${title} (${rendition.name}).mp4`,
     mediaType: isSound ? 'audio/mp4' : 'video/mp4',
   }
 }
@@ -112,14 +129,21 @@ export function renditionFile(
 export function masterPlaylistOf(manifest: Manifest): string {
   const renditions = playable(manifest)
   if (renditions.length === 0) throw new MosaikError('E_RECORDING_NOT_READY', 'there is no rendition yet')
-  const captions = captionsOf(manifest).map(({ id, name }) => ({
-    uri: `${id}.m3u8`,
-    language: name,
-    label: labelOf(name),
-  }))
+  const tracks = soundTracksOf(renditions)
+  // Sounds that can be chosen are no variants: a player without bandwidth would change the language.
+  const pictures = renditions.filter(({ playback }) => playback.height > 0)
+  const variants =
+    tracks.length === 0
+      ? renditions
+      : pictures.length > 0
+        ? pictures
+        : renditions.filter(({ id }) => id === tracks[0]?.id)
   return masterPlaylist(
-    renditions.map(({ id, playback }) => ({ uri: `${id}.m3u8`, playback })),
-    captions,
+    variants.map(({ id, playback }) => ({ uri: `${id}.m3u8`, playback })),
+    playlistTracks(
+      captionsOf(manifest).map(({ id, name }) => ({ id, unnamed: 'CC', track: parseCaptionsTrackName(name) })),
+    ),
+    playlistTracks(tracks.map(({ id, track }) => ({ id, unnamed: String(track.number), track }))),
   )
 }
 
@@ -156,9 +180,41 @@ function durationMs(renditions: readonly Rendition[]): number {
   return renditions.reduce((longest, { playback }) => Math.max(longest, playback.durationMs), 0)
 }
 
-/** A language's name in itself; the tag when it is none. */
-function labelOf(language: string): string {
-  if (language === 'und') return 'CC'
+/**
+ * The sounds that can be chosen, the one of the pictures first; none when there is one only, or when the first one could not be made: what is
+ * in the pictures alone cannot be left for another and come back.
+ */
+function soundTracksOf(renditions: readonly Rendition[]): { readonly id: Id; readonly track: SoundTrack }[] {
+  const tracks = renditions
+    .flatMap(({ id, name, playback }) => {
+      const track = playback.height === 0 ? parseSoundTrackName(name) : undefined
+      return track === undefined ? [] : [{ id, track }]
+    })
+    .sort((a, b) => a.track.number - b.track.number)
+  return tracks.length > 1 && tracks[0]?.track.number === 1 ? tracks : []
+}
+
+/** Labels are different within a playlist (RFC 8216 §4.3.4.1.1): equal ones are counted. */
+function playlistTracks(
+  tracks: readonly { readonly id: Id; readonly track: Track; readonly unnamed: string }[],
+): PlaylistTrack[] {
+  const used = new Set<string>()
+  return tracks.map(({ id, track, unnamed }) => {
+    const plain = labelOf(track) || unnamed
+    let label = plain
+    for (let count = 2; used.has(label); count++) label = `${plain} ${count}`
+    used.add(label)
+    return { uri: `${id}.m3u8`, language: track.language, label }
+  })
+}
+
+/** A language's name in itself, and the track's title: what there is of it. */
+function labelOf({ language, title }: Track): string {
+  return [languageName(language), title].filter((part) => part !== '').join(' – ')
+}
+
+function languageName(language: string): string {
+  if (language === 'und') return ''
   try {
     return new Intl.DisplayNames([language], { type: 'language' }).of(language) ?? language
   } catch {

@@ -59,7 +59,7 @@ const believed: MediaInfo = {
   durationMs: 8000,
   streams: [
     {
-      ...{ index: 0, type: 'video', codec: 'vp9', profile: null, language: null, width: 640, height: 360 },
+      ...{ index: 0, type: 'video', codec: 'vp9', profile: null, language: 'und', title: '', width: 640, height: 360 },
       ...{ pixelFormat: 'yuv420p', bitsPerSecond: null, rotationDegrees: 0 },
     },
   ],

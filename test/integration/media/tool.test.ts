@@ -65,7 +65,7 @@ async function checkPlays(path: string, expected: Expected): Promise<void> {
   const pictures = plans.filter(({ videoMode }) => videoMode !== 'none')
   expect((pictures.length > 0 ? pictures : plans).map(describePlan)).toEqual(expected.renditions)
   const hasSound = info.streams.some(({ type }) => type === 'audio')
-  expect(plans.at(-1)?.name === 'audio', 'sound on its own').toBe(hasSound)
+  expect(/^audio( \d)?$/.test(plans.at(-1)?.name ?? ''), 'sound on its own').toBe(hasSound)
   for (const plan of expected.thorough === true || pictures.length === 0 ? plans : pictures) {
     const { bytes, index, progress } = await render(input, info, plan, by)
     const last = index.segments.at(-1) ?? [0, 0, 0]

@@ -82,6 +82,22 @@ describe('playlists', () => {
     expect(text).toContain(',SUBTITLES="captions"\n')
   })
 
+  it('offers sounds as a group, the first one by default, each with a playlist of its own', () => {
+    const sounds = [
+      { uri: 's1.m3u8', language: 'de', label: 'Deutsch' },
+      { uri: 's2.m3u8', language: 'en', label: 'English – Interpreter' },
+    ]
+    expect(
+      masterPlaylist([{ uri: 'a.m3u8', playback }], [], sounds)
+        .split('\n')
+        .slice(3, -2),
+    ).toEqual([
+      '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="Deutsch",LANGUAGE="de",DEFAULT=YES,AUTOSELECT=YES,URI="s1.m3u8"',
+      '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="English – Interpreter",LANGUAGE="en",DEFAULT=NO,AUTOSELECT=YES,URI="s2.m3u8"',
+      expect.stringMatching(/^#EXT-X-STREAM-INF:.*,AUDIO="sound"$/),
+    ])
+  })
+
   it('writes captions as one segment', () => {
     expect(captionsPlaylist('c.vtt', 61_499)).toContain('#EXT-X-TARGETDURATION:61\n')
     expect(captionsPlaylist('c.vtt', 61_499)).toContain('#EXTINF:61.499,\nc.vtt\n#EXT-X-ENDLIST\n')

@@ -3,7 +3,7 @@ import type { PlannableStream } from '../../../src/domain/media-plan.ts'
 import { planStoryboard, storyboardCues } from '../../../src/domain/storyboard.ts'
 
 const video: PlannableStream = {
-  ...{ index: 1, type: 'video', codec: 'h264', profile: null, width: 1920, height: 1080 },
+  ...{ index: 1, type: 'video', codec: 'h264', profile: null, language: 'und', title: '', width: 1920, height: 1080 },
   ...{ pixelFormat: null, bitsPerSecond: null, rotationDegrees: 0 },
 }
 const plan = (durationMs: number, size: { width?: number; height?: number } = {}) =>

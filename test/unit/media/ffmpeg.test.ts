@@ -13,6 +13,7 @@ const limits = { maxAllocationBytes: 1000, maxPixels: 2000, threads: 2 }
 const plan = {
   ...{
     name: '360p',
+    track: null,
     videoMode: 'encode' as const,
     audioMode: 'encode' as const,
     width: 640,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { endsEarly, ladder, planRenditions, scaledSize } from '../../../src/domain/media-plan.ts'
+import { SOUND_TRACKS_MAX, endsEarly, ladder, planRenditions, scaledSize } from '../../../src/domain/media-plan.ts'
 import type { PlannableMedia, PlannableStream } from '../../../src/domain/media-plan.ts'
 
 const video: PlannableStream = {
@@ -7,6 +7,8 @@ const video: PlannableStream = {
   type: 'video',
   codec: 'h264',
   profile: 'High',
+  language: 'und',
+  title: '',
   width: 1280,
   height: 720,
   pixelFormat: 'yuv420p',
@@ -14,7 +16,17 @@ const video: PlannableStream = {
   rotationDegrees: 0,
 }
 const audio: PlannableStream = {
-  ...{ index: 1, type: 'audio', codec: 'aac', profile: 'LC', width: 0, height: 0, pixelFormat: null },
+  ...{
+    index: 1,
+    type: 'audio',
+    codec: 'aac',
+    profile: 'LC',
+    language: 'und',
+    title: '',
+    width: 0,
+    height: 0,
+    pixelFormat: null,
+  },
   ...{ bitsPerSecond: 96_000, rotationDegrees: 0 },
 }
 
@@ -162,4 +174,31 @@ test('a rendition much shorter than the source says why', () => {
   expect(endsEarly(media(video), { ...index, durationMs: 31_000 })).toBe(
     'the file ends early: 31 of 60 seconds could be read',
   )
+})
+
+describe('several sounds', () => {
+  const sound = (index: number, language: string, title = ''): PlannableStream => ({ ...audio, index, language, title })
+
+  test('each on its own, in order, behind the pictures, which have the first', () => {
+    const plans = planRenditions(media(video, sound(2, 'de'), sound(1, 'en', 'Interpreter')))
+    expect(plans.map(({ name, track, audioStream }) => [name, track, audioStream])).toEqual([
+      ['720p', null, 2],
+      ['360p', null, 2],
+      ['audio 1', { number: 1, language: 'de', title: '' }, 2],
+      ['audio 2', { number: 2, language: 'en', title: 'Interpreter' }, 1],
+    ])
+  })
+
+  test('also without a picture; one alone has no number', () => {
+    expect(planRenditions(media(sound(0, 'de'), sound(1, 'en'))).map(({ name }) => name)).toEqual([
+      'audio 1',
+      'audio 2',
+    ])
+    expect(planRenditions(media(sound(0, 'de'))).map(({ name, track }) => [name, track])).toEqual([['audio', null]])
+  })
+
+  test('not more than can sensibly be chosen from', () => {
+    const many = Array.from({ length: 60 }, (_, i) => sound(i + 1, 'und'))
+    expect(planRenditions(media(video, ...many))).toHaveLength(2 + SOUND_TRACKS_MAX)
+  })
 })

@@ -69,6 +69,27 @@ function manifestWithAssets(vault: SmallVault): Manifest {
   return vault.manifest(recording, [original, rendition, inline], { generation: 2, previous: vault.random.bytes(32) })
 }
 
+/** The same with two sound tracks, and captions that have a title. */
+function withTracks(vault: SmallVault, manifest: Manifest): Manifest {
+  const [original, rendition, captions] = manifest.assets as [ManifestAsset, ManifestAsset, ManifestAsset]
+  const sound = (name: string): ManifestAsset => ({
+    ...vault.splitAsset(manifest.recording, vault.random.bytes(300), scheme, { kind: 'rendition' }).asset,
+    mediaType: 'audio/mp4',
+    name,
+    playback: {
+      ...{ codecs: 'mp4a.40.2', width: 0, height: 0, bandwidthBitsPerSecond: 128_000, durationMs: 8_000 },
+      ...{ initBytes: 100, segments: [[100, 200, 8_000_000]] },
+    },
+  })
+  return {
+    ...manifest,
+    assets: [
+      ...[original, rendition, sound('audio 1 de'), sound('audio 2 en Interpreter – Ærø')],
+      ...[captions, { ...captions, id: vault.id(), name: 'de-CH for the hard of hearing' }],
+    ],
+  }
+}
+
 function manifests(): Family {
   const vault = new SmallVault('manifest')
   const manifest = manifestWithAssets(vault)
@@ -213,6 +234,7 @@ function manifests(): Family {
       'attempt-twice',
       recode(valid, (m) => inner(m, 'assets', 1, 'sealed').set('header', sameAttempt(manifest))),
     )
+    .ok('valid-tracks', encodeManifest(withTracks(vault, manifest)))
 }
 
 /** The header of the second asset, as if it were of the attempt of the first. */
