@@ -212,58 +212,65 @@ async function tellLeftOut(ports: TranscodePorts, recording: Id, { streams }: Me
   await ports.recordings.addEvent(recording, ports.clock.nowMs(), 'tracks-left-out', { sounds, captions })
 }
 
-/** Poster, storyboard and embedded captions: nice to have, never a reason to fail. */
+/**
+ * Poster, storyboard and embedded captions: nice to have, never a reason to fail. Side by side, for they wait for their tools more than they
+ * work; all of them have ended when this does.
+ */
 async function makeSmallAssets(
   ports: TranscodePorts,
   context: StageContext,
   { input, info, nodes }: Making,
   present: readonly ManifestAsset[],
 ): Promise<KeptAsset[]> {
-  const kept: KeptAsset[] = []
-  const attempt = async (what: string, make: () => Promise<readonly KeptAsset[]>): Promise<void> => {
+  const keep = (asset: Parameters<typeof keepSmallAsset>[3]): Promise<KeptAsset> =>
+    keepSmallAsset(ports, context, nodes, asset)
+  const attempt = async (what: string, make: () => Promise<readonly KeptAsset[]>): Promise<readonly KeptAsset[]> => {
     try {
-      kept.push(...(await make()))
+      return await make()
     } catch (error) {
       context.signal.throwIfAborted()
       if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
-      await ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), `${what}-failed`, {
-        code: error.code,
-        message: error.message,
-      })
+      const { code, message } = error
+      await ports.recordings.addEvent(context.recording.id, ports.clock.nowMs(), `${what}-failed`, { code, message })
+      return []
     }
   }
-  await attempt('poster', async () => {
-    const content = await ports.media.poster(input, info, context.signal)
-    const poster = { kind: 'poster', mediaType: 'image/jpeg', name: 'poster' } as const
-    return content ? [await keepSmallAsset(ports, context, nodes, { ...poster, content })] : []
-  })
   const plan = planStoryboard(info)
-  if (plan !== undefined) {
+  const poster = attempt('poster', async () => {
+    const content = await ports.media.poster(input, info, context.signal)
+    return content ? [await keep({ kind: 'poster', mediaType: 'image/jpeg', name: 'poster', content })] : []
+  })
+  const storyboard = attempt('storyboard', async () => {
+    if (plan === undefined) return []
     // both or neither: one is nothing without the other
-    await attempt('storyboard', async () => {
-      const sprite = { kind: 'storyboard', mediaType: 'image/jpeg', name: 'sprite' } as const
-      const content = await ports.media.storyboard(input, plan, context.signal)
-      const cues = new TextEncoder().encode(storyboardCues(plan, info.durationMs))
-      const thumbnails = { kind: 'storyboard', mediaType: 'text/vtt', name: 'thumbnails' } as const
-      return [
-        await keepSmallAsset(ports, context, nodes, { ...sprite, content }),
-        await keepSmallAsset(ports, context, nodes, { ...thumbnails, content: cues }),
-      ]
-    })
-  }
-  // Captions that were deposited beside the recording are better than those inside it in the same language.
-  const beside = present
-    .filter(({ kind }) => kind === 'captions')
-    .map(({ name }) => parseCaptionsTrackName(name).language)
-  const tracks = info.streams.filter(({ type, language }) => type === 'text' && !beside.includes(language))
-  for (const stream of tracks.slice(0, CAPTIONS_TRACKS_MAX)) {
-    await attempt('captions', async () => {
-      const content = await ports.media.captions(input, stream.index, context.signal)
-      const captions = { kind: 'captions', mediaType: 'text/vtt', name: captionsTrackName(stream) } as const
-      return [await keepSmallAsset(ports, context, nodes, { ...captions, content })]
-    })
-  }
-  return kept
+    const content = await ports.media.storyboard(input, plan, context.signal)
+    const cues = new TextEncoder().encode(storyboardCues(plan, info.durationMs))
+    return [
+      await keep({ kind: 'storyboard', mediaType: 'image/jpeg', name: 'sprite', content }),
+      await keep({ kind: 'storyboard', mediaType: 'text/vtt', name: 'thumbnails', content: cues }),
+    ]
+  })
+  const captions = (async () => {
+    // Captions that were deposited beside the recording are better than those inside it in the same language.
+    const beside = present
+      .filter(({ kind }) => kind === 'captions')
+      .map(({ name }) => parseCaptionsTrackName(name).language)
+    const tracks = info.streams.filter(({ type, language }) => type === 'text' && !beside.includes(language))
+    const kept: KeptAsset[] = []
+    for (const stream of tracks.slice(0, CAPTIONS_TRACKS_MAX)) {
+      const found = await attempt('captions', async () => {
+        const content = await ports.media.captions(input, stream.index, context.signal)
+        return [await keep({ kind: 'captions', mediaType: 'text/vtt', name: captionsTrackName(stream), content })]
+      })
+      kept.push(...found)
+    }
+    return kept
+  })()
+  const all = await Promise.allSettled([poster, storyboard, captions])
+  return all.flatMap((part) => {
+    if (part.status === 'rejected') throw part.reason
+    return part.value
+  })
 }
 
 /** The original is safe and cannot be played: a clear state with a reason. Trouble that may pass is thrown instead. */

@@ -197,7 +197,7 @@ describe('the watch page in Chromium', () => {
     expect(await words.locator('i').textContent()).toBe('alle')
     await picture(page, 'captions')
     await page.getByRole('button', { name: 'Einstellungen' }).click()
-    await page.getByRole('combobox', { name: 'Untertitel' }).selectOption('en')
+    await page.getByRole('combobox', { name: 'Untertitel' }).selectOption({ label: 'Englisch' })
     await expect.poll(() => words.textContent()).toContain('Good morning')
     await picture(page, 'settings')
     await page.keyboard.press('Escape')
@@ -350,8 +350,13 @@ describe('the watch page in Chromium', () => {
       [0.001, 'red'],
       [0.999, 'cyan'],
     ] as const) {
-      await page.mouse.move(bar.x + bar.width * share, bar.y + bar.height / 2)
-      await shown.waitFor()
+      // a hand is never quite still: the pictures may come after the pointer did
+      let tremble = 0
+      const look = async (): Promise<boolean> => {
+        await page.mouse.move(bar.x + bar.width * share, bar.y + bar.height / 2 + (tremble++ % 2))
+        return await shown.isVisible()
+      }
+      await expect.poll(look, { timeout: 20_000 }).toBe(true)
       expect(colourName(await tileCorner(page))).toBe(name)
       const hint = (await page.locator('#seek-hint').boundingBox())!
       const stage = (await page.locator('#stage').boundingBox())!

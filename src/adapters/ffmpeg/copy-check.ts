@@ -16,15 +16,25 @@ const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 /** Why a stream had better not be copied although its coding would allow it; undefined where nothing speaks against it. */
 export interface CopyObstacles {
   readonly video?:
-    | 'key frames too far apart'
-    | 'picture changes its size'
-    | 'pictures that are not to be seen'
-    | 'cannot be looked at'
+    'key frames too far apart' | 'picture changes its size' | 'pictures that are not to be seen' | 'cannot be looked at'
   readonly audio?: 'sound begins late' | 'sound with holes' | 'cannot be looked at'
 }
 
 /** What was found of an input, so that several renditions of it look once. */
-const found = new WeakMap<MediaInput, Map<string, CopyObstacles>>()
+const found = new WeakMap<MediaInput, Map<string, CopyObstacles & Looked>>()
+
+interface Looked {
+  /** Longest time between key frames in the places that were looked at. */
+  readonly keyFrameGapMs?: number
+}
+
+/** How far apart the key frames of a picture are, when it was looked at because it may be copied. */
+export function knownKeyFrameGapMs(input: MediaInput, videoStream: number): number | undefined {
+  for (const [key, { keyFrameGapMs }] of found.get(input) ?? []) {
+    if ((JSON.parse(key) as { video: number | null }).video === videoStream) return keyFrameGapMs
+  }
+  return undefined
+}
 
 /**
  * Looks at the packets in up to three places of the file, not at all of it: to read everything twice from the vault
@@ -44,22 +54,26 @@ export async function findCopyObstacles(
     video: plan.videoStream ?? info.streams.find(({ type }) => type === 'video')?.index ?? null,
     audio: plan.audioStream,
   }
-  const known = found.get(input) ?? new Map<string, CopyObstacles>()
+  const known = found.get(input) ?? new Map<string, CopyObstacles & Looked>()
   found.set(input, known)
   const key = JSON.stringify(streams)
   const before = known.get(key)
   if (before !== undefined) return before
 
   const isShort = info.durationMs <= 4 * PLACE_MS
-  let obstacles: CopyObstacles = {}
-  for (const share of isShort ? [0] : [0, 0.4, 0.8]) {
-    const startMs = Math.round(info.durationMs * share)
-    const lengthMs = isShort ? info.durationMs + 1000 : PLACE_MS
-    try {
-      obstacles = { ...(await lookAtPlace(host, input, streams, startMs, lengthMs, signal)), ...obstacles }
-    } catch (error) {
+  const places = isShort ? [0] : [0, 0.4, 0.8].map((share) => Math.round(info.durationMs * share))
+  const lengthMs = isShort ? info.durationMs + 1000 : PLACE_MS
+  const looks = await Promise.allSettled(
+    places.map((startMs) => lookAtPlace(host, input, streams, startMs, lengthMs, signal)),
+  )
+  let obstacles: CopyObstacles & Looked = {}
+  for (const look of looks) {
+    if (look.status === 'fulfilled') {
+      const keyFrameGapMs = Math.max(obstacles.keyFrameGapMs ?? 0, look.value.keyFrameGapMs)
+      obstacles = { ...look.value, ...obstacles, keyFrameGapMs }
+    } else {
       // Whether it is of any use, encoding it will show.
-      if (!isMosaikError(error, 'E_MEDIA_UNREADABLE', 'E_MEDIA_TOOL')) throw error
+      if (!isMosaikError(look.reason, 'E_MEDIA_UNREADABLE', 'E_MEDIA_TOOL')) throw look.reason
       return { video: 'cannot be looked at', audio: 'cannot be looked at' }
     }
   }
@@ -74,7 +88,7 @@ async function lookAtPlace(
   startMs: number,
   lengthMs: number,
   signal: AbortSignal,
-): Promise<CopyObstacles> {
+): Promise<CopyObstacles & Required<Looked>> {
   const run = {
     program: 'ffprobe' as const,
     argumentList: (url: string) => placeArguments(url, host.limits, startMs, lengthMs),
@@ -115,6 +129,7 @@ async function lookAtPlace(
     soundStartMs !== undefined &&
     soundStartMs - pictureStartMs > HOLE_MAX_MS
   return {
+    keyFrameGapMs,
     ...(sizes.size > 1 ? { video: 'picture changes its size' as const } : {}),
     ...(hasHidden ? { video: 'pictures that are not to be seen' as const } : {}),
     ...(keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),

@@ -187,7 +187,7 @@ function loopbackConfinement({ programs, memoryBytes }: ConfinementOptions): Con
  */
 async function bubblewrapConfinement(options: ConfinementOptions, bwrap: string): Promise<Confinement> {
   const { programs, memoryBytes } = options
-  const forwarder = fileURLToPath(new URL('./forwarder.ts', import.meta.url))
+  const forwarder = fileURLToPath(new URL('./forwarder.mjs', import.meta.url))
   const fixed = [
     ...['--unshare-all', '--unshare-user', '--uid', '65534', '--gid', '65534', '--cap-drop', 'ALL'],
     ...['--die-with-parent', '--new-session', '--clearenv', '--setenv', 'PATH', '/usr/bin:/bin'],
@@ -195,7 +195,7 @@ async function bubblewrapConfinement(options: ConfinementOptions, bwrap: string)
     ...['--dev', '/dev', '--tmpfs', '/tmp', '--chdir', '/tmp'],
     ...(await outsideUsr([programs.ffmpeg, programs.ffprobe])),
     ...['--ro-bind', await realpath(options.nodePath), `${INNER_FOLDER}/node`],
-    ...['--ro-bind', forwarder, `${INNER_FOLDER}/forwarder.ts`],
+    ...['--ro-bind', forwarder, `${INNER_FOLDER}/forwarder.mjs`],
   ]
   return {
     name: 'bubblewrap',
@@ -211,7 +211,7 @@ async function bubblewrapConfinement(options: ConfinementOptions, bwrap: string)
         args: [
           ...fixed,
           ...['--bind', socketPath, `${INNER_FOLDER}/input`, '--'],
-          ...[`${INNER_FOLDER}/node`, '--max-old-space-size=64', '--no-warnings', `${INNER_FOLDER}/forwarder.ts`],
+          ...[`${INNER_FOLDER}/node`, '--max-old-space-size=64', '--no-warnings', `${INNER_FOLDER}/forwarder.mjs`],
           ...[`${INNER_FOLDER}/input`, String(INNER_PORT)],
           ...limited(programs, memoryBytes, program, args),
         ],

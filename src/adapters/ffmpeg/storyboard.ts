@@ -2,6 +2,7 @@ import type { StoryboardPlan } from '../../domain/storyboard.ts'
 import type { MediaInput } from '../../ports/media.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import { storyboardArguments } from './arguments.ts'
+import { knownKeyFrameGapMs } from './copy-check.ts'
 import { runForBytes } from './run.ts'
 import type { ToolHost } from './run.ts'
 
@@ -16,11 +17,14 @@ export async function makeStoryboard(
   plan: StoryboardPlan,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
+  // Decoding every picture takes longer than all the rest of a film that is only remuxed.
+  const gapMs = knownKeyFrameGapMs(input, plan.videoStream)
+  const keyFramesOnly = plan.keyFramesOnly || (gapMs !== undefined && gapMs > 0 && gapMs <= plan.intervalMs)
   const jpeg = await runForBytes(
     host,
     {
       program: 'ffmpeg',
-      argumentList: (url) => storyboardArguments(url, host.limits, plan),
+      argumentList: (url) => storyboardArguments(url, host.limits, { ...plan, keyFramesOnly }),
       input,
       wallMs: STORYBOARD_WALL_MS,
       outputBytes: STORYBOARD_OUTPUT_BYTES,

@@ -3,10 +3,11 @@
  * 127.0.0.1 and carries them to the one Unix socket that was bound in. Then it starts the media tool, whose HTTP knows
  * no Unix sockets, and ends with its exit code.
  *
- *   node forwarder.ts SOCKET PORT PROGRAM ARGUMENT…
+ *   node forwarder.mjs SOCKET PORT PROGRAM ARGUMENT…
  *
  * A file of its own without imports from the house: the sandbox holds nothing else of it. What the tool writes does not
- * pass through here: its standard output and error are what we were given as file descriptors 3 and 4.
+ * pass through here: its standard output and error are what we were given as file descriptors 3 and 4. Plain JavaScript: it is started
+ * for each run of a tool, and to take types out would cost more than all the rest of its start.
  */
 import { spawn } from 'node:child_process'
 import { connect, createServer } from 'node:net'
@@ -22,7 +23,7 @@ const server = createServer({ allowHalfOpen: true }, (client) => {
   for (const [end, other] of [
     [client, upstream],
     [upstream, client],
-  ] as const) {
+  ]) {
     end.on('error', () => other.destroy())
     end.on('close', () => other.destroy())
   }
