@@ -20,7 +20,16 @@ const info: MediaInfo = {
   durationMs: DURATION_MS,
   streams: [
     {
-      ...{ index: 0, type: 'video', codec: 'h264', profile: 'High', language: null, width: 640, height: 360 },
+      ...{
+        index: 0,
+        type: 'video',
+        codec: 'h264',
+        profile: 'High',
+        language: 'und',
+        title: '',
+        width: 640,
+        height: 360,
+      },
       ...{ pixelFormat: 'yuv420p', bitsPerSecond: 500_000, rotationDegrees: 0 },
     },
   ],

@@ -9,6 +9,8 @@ import type { ToolHost } from './run.ts'
 const KEY_FRAME_MAX_MS = 20_000
 /** Browsers play sound on without the hole, and it leaves the picture behind: when encoded, silence is filled in. */
 const HOLE_MAX_MS = 500
+/** A decoder of sound may swallow its first packets. */
+const FEW_SOUNDS = 4
 const PLACE_MS = 50_000
 const PLACE_WALL_MS = 10 * 60_000
 const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -16,8 +18,12 @@ const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 /** Why a stream had better not be copied although its coding would allow it; undefined where nothing speaks against it. */
 export interface CopyObstacles {
   readonly video?:
-    'key frames too far apart' | 'picture changes its size' | 'pictures that are not to be seen' | 'cannot be looked at'
-  readonly audio?: 'sound begins late' | 'sound with holes' | 'cannot be looked at'
+    | 'key frames too far apart'
+    | 'picture changes its size'
+    | 'pictures that are not to be seen'
+    | 'cannot be decoded'
+    | 'cannot be looked at'
+  readonly audio?: 'sound begins late' | 'sound with holes' | 'cannot be decoded' | 'cannot be looked at'
 }
 
 /** What was found of an input, so that several renditions of it look once. */
@@ -104,8 +110,12 @@ async function lookAtPlace(
   let soundEndMs: number | undefined
   let holeMs = 0
   const sizes = new Set<string>()
+  let keyFramesCount = 0
+  let soundsCount = 0
+  let isSoundDecoded = false
   for await (const [kind, stream, ...fields] of csvLines(runTool(host, run, signal))) {
     if (kind === 'frame' && stream === String(streams.video)) sizes.add(fields.slice(0, 2).join('x'))
+    if (kind === 'frame' && stream === String(streams.audio)) isSoundDecoded = true
     if (kind !== 'packet') continue
     const [pts, dts, duration, flags] = fields
     const at = finiteNumber(pts) ?? finiteNumber(dts)
@@ -115,9 +125,11 @@ async function lookAtPlace(
       // Cut away by an edit list (phones trim so): a copy without edit lists would show it again.
       if (flags?.includes('D') === true) hasHidden = true
       pictureStartMs = Math.min(pictureStartMs ?? ms, ms)
+      if (flags?.startsWith('K') === true) keyFramesCount++
       if (keyFrameMs === undefined || flags?.startsWith('K') === true) keyFrameMs = ms
       keyFrameGapMs = Math.max(keyFrameGapMs, ms - keyFrameMs)
     } else if (stream === String(streams.audio)) {
+      soundsCount++
       soundStartMs ??= ms
       if (soundEndMs !== undefined) holeMs = Math.max(holeMs, ms - soundEndMs)
       soundEndMs = ms + (finiteNumber(duration) ?? 0) * 1000
@@ -133,7 +145,10 @@ async function lookAtPlace(
     ...(sizes.size > 1 ? { video: 'picture changes its size' as const } : {}),
     ...(hasHidden ? { video: 'pictures that are not to be seen' as const } : {}),
     ...(keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),
+    // Encrypted or broken: a copy would be as bad, and nobody would know.
+    ...(keyFramesCount > 0 && sizes.size === 0 ? { video: 'cannot be decoded' as const } : {}),
     ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
     ...(!beginsLate && holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),
+    ...(soundsCount > FEW_SOUNDS && !isSoundDecoded ? { audio: 'cannot be decoded' as const } : {}),
   }
 }

@@ -9,6 +9,11 @@ const beginnings: readonly (readonly [RegExp, string])[] = [
   [/^\s*(ffconcat\b|file\s+['"/])/, 'this is a list of files (concat), not a recording'],
   [/^\s*v=0\r?\n/, 'this is a description of streams (SDP), not a recording'],
   [/^\s*(<\?xml[^>]*>\s*)?(<!--[^>]*-->\s*)?<MPD\b/, 'this is a playlist (DASH), not a recording'],
+  [
+    /^\s*(\[playlist\]|(<\?xml[^>]*>\s*)?(<!--[^>]*-->\s*)?<(playlist|asx|smil|wpl)\b)/i,
+    'this is a playlist, not a recording',
+  ],
+  [/^\s*(<\?xml[^>]*>\s*)?(<!--[^>]*-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg\b/i, 'this is a picture, not a recording'],
   [/^\s*(<!doctype html|<html)/i, 'this is a web page, not a recording: was it downloaded without signing in?'],
   [/^\s*(WEBVTT|\d+\r?\n\d\d:\d\d:\d\d)/, 'these are captions, not a recording'],
   [/^\s*[{[]\s*["{[\]}]/, 'this is JSON, not a recording'],

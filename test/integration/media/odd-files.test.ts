@@ -118,52 +118,39 @@ async function refused(path: string, says: RegExp, code = /^E_MEDIA_(UNREADABLE|
 }
 
 function check(name: string, run: () => Promise<unknown>): void {
-  test.concurrent(name, async () => {
+  // Waiting for its turn counts too.
+  test.concurrent(name, { timeout: 15 * 60_000 }, async () => {
     await fixtures.takingTurns(run)
   })
 }
 
 const small = ['90p 160x90', 'audio']
 const good: Record<odd.OddName, Plays> = {
-  'varying-rate.mkv': { renditions: small, frames: 12 },
   'one-frame-a-second.mp4': { renditions: small, frames: 5, durationMs: 5000 },
-  'sixty.mp4': { renditions: small, frames: 120 },
-  'odd-size.webm': { renditions: ['90p 160x90', 'audio'], frames: 20 },
   'portrait.mp4': { renditions: ['90p 90x160', 'audio'], frames: 20 },
   'anamorphic.ts': { renditions: ['144p 256x144', 'audio'], frames: 50 },
   'interlaced.ts': { renditions: ['144p 180x144', 'audio'] },
-  'ten-bit.mp4': { renditions: small, frames: 20 },
   'four-four-four.mkv': { renditions: small, frames: 20 },
   'hevc-ten-bit.mkv': { renditions: small, frames: 20 },
   'av1.mp4': { renditions: small, frames: 20 },
-  'vp8.webm': { renditions: small, frames: 20 },
-  'vp9.webm': { renditions: small, frames: 20 },
   'alpha.webm': { renditions: small, frames: 20 },
   'alpha.mov': { renditions: small, frames: 20 },
   'png.mov': { renditions: small, frames: 20 },
   'prores.mov': { renditions: small, frames: 20 },
   'mjpeg.avi': { renditions: small, frames: 20 },
-  'mpeg4.avi': { renditions: small, frames: 20 },
   'theora.ogg': { renditions: small, frames: 20 },
-  'flash.flv': { renditions: small, frames: 20 },
-  'windows.wmv': { renditions: small, frames: 20 },
   'phone.3gp': { renditions: ['144p 176x144', 'audio'], frames: 20 },
   'program-stream.mpg': { renditions: ['144p 180x144', 'audio'], frames: 50 },
   'stream.ts': { renditions: small, frames: 20 },
   'index-at-end.mov': { renditions: small, frames: 20 },
-  'fragmented.mp4': { renditions: small, frames: 20 },
   'no-sound.mp4': { renditions: ['90p 160x90'], frames: 20 },
-  'five-one.mkv': { renditions: small, frames: 20 },
   'five-one-aac.mp4': { renditions: small, frames: 20 },
   'telephone.wav': { renditions: ['audio'] },
   'telephone.mp4': { renditions: small, frames: 20 },
-  'sound.m4a': { renditions: ['audio'] },
   'sound.ogg': { renditions: ['audio'] },
-  'sound.opus': { renditions: ['audio'] },
   'sound.flac': { renditions: ['audio'] },
   'sound.aac': { renditions: ['audio'] },
   'alac.m4a': { renditions: ['audio'] },
-  'sound.mka': { renditions: ['audio'] },
   'late-picture.mkv': { renditions: small, frames: 10 },
   'negative-times.mkv': { renditions: small, frames: 20 },
   'edit-list.mp4': { renditions: small },
@@ -227,7 +214,7 @@ describe('odd, and they play', () => {
   }
 
   for (let tenths = 1; tenths < 10; tenths++) {
-    check(`MKV cut off after ${String(tenths)} tenths`, async () => {
+    check(`MPEG-TS cut off after ${String(tenths)} tenths`, async () => {
       const { state, reason, renditions } = await through(await odd.cutOff('stream.ts', tenths))
       expect({ state, renditions }).toEqual({ state: 'ready', renditions: small })
       expect(reason?.code ?? 'E_MEDIA_UNREADABLE').toBe('E_MEDIA_UNREADABLE')
@@ -288,7 +275,7 @@ describe('hostile, and they are refused', () => {
     },
     'picture.svg': {
       text: () => `<svg xmlns="http://www.w3.org/2000/svg"><image href="${address}/d.png"/></svg>`,
-      says: /picture|text/,
+      says: /picture, not/,
     },
     'list.pls': { text: () => `[playlist]\nFile1=${address}/e.mp3\n`, says: /playlist/ },
     'captions.mp4': { text: () => 'WEBVTT\n\n00:01.000 --> 00:02.000\nx\n', says: /captions/ },
@@ -325,7 +312,7 @@ describe('hostile, and they are refused', () => {
       make: () => fixtures.once('noise.webm', (path) => writeFile(path, host.random.bytes(50_000))),
       says: /broken|not media/,
     },
-    'encrypted pictures and sound': { make: odd.encrypted, says: /./ },
+    'encrypted pictures and sound': { make: odd.encrypted, says: /could be (decoded|read)|broken/ },
     '17000 pixels wide': { make: () => fixtures.mediaFixture('absurd-width.mov'), says: /too large/ },
     'days of nothing': { make: () => fixtures.mediaFixture('endless.mkv'), says: /48 hours/ },
     '10,000 streams': { make: hostile.manyStreamsFixture, says: /64 streams/ },
@@ -344,7 +331,7 @@ describe('hostile, and they are refused', () => {
   }
 
   check('QuickTime that says its data lies in another file: that one is not read', async () => {
-    const { state } = await through(await odd.elsewhere(await odd.oddMedia('sixty.mp4')))
+    const { state } = await through(await odd.elsewhere(await odd.oddMedia('portrait.mp4')))
     expect(['ready', 'unplayable']).toContain(state)
   })
 })
