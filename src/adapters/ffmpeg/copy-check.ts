@@ -9,6 +9,8 @@ import type { ToolHost } from './run.ts'
 const KEY_FRAME_MAX_MS = 20_000
 /** Browsers play sound on without the hole, and it leaves the picture behind: when encoded, silence is filled in. */
 const HOLE_MAX_MS = 500
+/** What a coder of sound needs to get going is hidden too, and may be copied: it is short. */
+const PRIMING_MAX_MS = 150
 /** A decoder of sound may swallow its first packets. */
 const FEW_SOUNDS = 4
 const PLACE_MS = 50_000
@@ -23,7 +25,12 @@ export interface CopyObstacles {
     | 'pictures that are not to be seen'
     | 'cannot be decoded'
     | 'cannot be looked at'
-  readonly audio?: 'sound begins late' | 'sound with holes' | 'cannot be decoded' | 'cannot be looked at'
+  readonly audio?:
+    | 'sound begins late'
+    | 'sound with holes'
+    | 'sounds that are not to be heard'
+    | 'cannot be decoded'
+    | 'cannot be looked at'
 }
 
 /** What was found of an input, so that several renditions of it look once. */
@@ -109,6 +116,7 @@ async function lookAtPlace(
   let soundStartMs: number | undefined
   let soundEndMs: number | undefined
   let holeMs = 0
+  let hiddenSoundMs = 0
   const sizes = new Set<string>()
   let keyFramesCount = 0
   let soundsCount = 0
@@ -132,7 +140,9 @@ async function lookAtPlace(
       soundsCount++
       soundStartMs ??= ms
       if (soundEndMs !== undefined) holeMs = Math.max(holeMs, ms - soundEndMs)
-      soundEndMs = ms + (finiteNumber(duration) ?? 0) * 1000
+      const soundMs = (finiteNumber(duration) ?? 0) * 1000
+      soundEndMs = ms + soundMs
+      if (flags?.includes('D') === true) hiddenSoundMs += soundMs
     }
   }
   const beginsLate =
@@ -149,6 +159,7 @@ async function lookAtPlace(
     ...(keyFramesCount > 0 && sizes.size === 0 ? { video: 'cannot be decoded' as const } : {}),
     ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
     ...(!beginsLate && holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),
+    ...(hiddenSoundMs > PRIMING_MAX_MS ? { audio: 'sounds that are not to be heard' as const } : {}),
     ...(soundsCount > FEW_SOUNDS && !isSoundDecoded ? { audio: 'cannot be decoded' as const } : {}),
   }
 }

@@ -14,7 +14,16 @@ const info: MediaInfo = {
   durationMs: 60_000,
   streams: [
     {
-      ...{ index: 0, type: 'video', codec: 'vp9', profile: null, language: 'und', title: '', width: 1920, height: 1080 },
+      ...{
+        index: 0,
+        type: 'video',
+        codec: 'vp9',
+        profile: null,
+        language: 'und',
+        title: '',
+        width: 1920,
+        height: 1080,
+      },
       ...{ pixelFormat: 'yuv420p', bitsPerSecond: null, rotationDegrees: 0 },
     },
   ],

@@ -16,7 +16,14 @@ import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
 const content = randomBytes(3 * 262_112)
-const stream = { profile: null, language: 'und', title: '', pixelFormat: 'yuv420p', bitsPerSecond: null, rotationDegrees: 0 }
+const stream = {
+  profile: null,
+  language: 'und',
+  title: '',
+  pixelFormat: 'yuv420p',
+  bitsPerSecond: null,
+  rotationDegrees: 0,
+}
 const film: MediaInfo = {
   format: 'matroska,webm',
   durationMs: 4000,
