@@ -246,10 +246,10 @@ describe('rotation of keys', () => {
   )
 
   it('wraps anew wherever that is cut off, and loses no recording on the way', { timeout: 900_000 }, async () => {
-    stage = await makeStage()
+    stage = await makeStage({ nodesCount: 3, scheme: { k: 2, n: 3, t: 1 } })
+    const contents = await storeSome(1)
     let at = 0
     for (; ; at++) {
-      const contents = await storeSome(1)
       await rotateKeys(stage, stage.organisation)
       const dying = new Dying(at)
       const layout = dying.of(stage.catalog.layout)
