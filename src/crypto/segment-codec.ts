@@ -1,8 +1,8 @@
 import { checkScheme, dataRows, type Scheme } from '../domain/dispersal.ts'
 import { MosaikError } from '../domain/errors.ts'
-import { blockBytes, extentOfSegment, writeRandomRows } from './dispersal.ts'
+import { blockBytes, extentOfSegment } from './dispersal.ts'
+import { ExtentSplitter, type ExtentSharing } from './extent-splitter.ts'
 import { FLOE_NONCE_BYTES, FloeKey, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES, SEGMENT_PLAIN_BYTES } from './floe.ts'
-import { BLOCK_TAG_BYTES, tagBlock } from './fragment-tag.ts'
 import {
   checkIndices,
   loadRows,
@@ -13,7 +13,7 @@ import {
   type FramedBlock,
 } from './framed-block.ts'
 import { planMultiplication, type Multiplication } from './kernel/kernel.ts'
-import { dataRowNumbers, decodeRows, encodeRows, recoverRows, systematicShares } from './matrix.ts'
+import { dataRowNumbers, decodeRows, recoverRows } from './matrix.ts'
 import { exchanges } from './subsets.ts'
 
 /** DEK (32 bytes), FLOE header (74) and SHA-256 of the asset header (32) of an attempt. */
@@ -49,40 +49,15 @@ const MAX_PLANS = 256
 /** Seals, splits and tags the segments of one extent of one sharing (docs/FORMAT.md §2-§4). Synchronous. */
 export class SegmentSealer {
   readonly #tools: SealerTools
-  readonly #scheme: Scheme
-  readonly #extent: number
   readonly #floe: FloeKey
-  readonly #keys: BlockKeys
-  readonly #rowsKey: Uint8Array<ArrayBuffer>
-  readonly #plan: Multiplication | undefined
+  readonly #splitter: ExtentSplitter
   readonly #nonce = new Uint8Array(FLOE_NONCE_BYTES)
 
-  /**
-   * @param sharing fragment keys by share index, one for each of the n; rowsKey of 32 bytes, used for nothing else.
-   * @throws E_SCHEME_INVALID; E_HEADER_TAG, E_FORMAT_FIELD, E_FORMAT_LENGTH for a FLOE header that does not fit the DEK.
-   */
-  constructor(
-    tools: SealerTools,
-    cipher: ContentCipher,
-    sharing: {
-      readonly scheme: Scheme
-      readonly extent: number
-      readonly fragmentKeys: readonly Uint8Array[]
-      readonly rowsKey: Uint8Array
-    },
-  ) {
-    const { scheme, fragmentKeys } = sharing
-    checkScheme(scheme)
-    if (fragmentKeys.length !== scheme.n)
-      throw new RangeError(`${fragmentKeys.length} fragment keys for ${scheme.n} shares`)
+  /** @throws E_SCHEME_INVALID; E_HEADER_TAG, E_FORMAT_FIELD, E_FORMAT_LENGTH for a FLOE header that does not fit the DEK. */
+  constructor(tools: SealerTools, cipher: ContentCipher, sharing: ExtentSharing) {
     this.#tools = tools
-    this.#scheme = scheme
-    this.#extent = sharing.extent
+    this.#splitter = new ExtentSplitter(tools, sharing)
     this.#floe = new FloeKey(tools.primitives, cipher.dek, cipher.aad, cipher.floeHeader)
-    this.#keys = prepareBlockKeys(tools.primitives, fragmentKeys.entries())
-    this.#rowsKey = Uint8Array.from(sharing.rowsKey)
-    const computed = Array.from({ length: scheme.n }, (_, i) => i).slice(systematicShares(scheme.k, scheme.t))
-    this.#plan = computed.length === 0 ? undefined : planMultiplication(encodeRows(scheme.k, scheme.t, computed))
   }
 
   /**
@@ -93,7 +68,7 @@ export class SegmentSealer {
    * @throws RangeError for a segment of another extent or a plaintext of another length.
    */
   split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
-    const shares = this.#shares(this.#framedBytes(plaintext.length, last))
+    const shares = this.#splitter.shares(this.#framedBytes(plaintext.length, last))
     this.#splitInto(segment, plaintext, last, shares)
     return shares
   }
@@ -115,7 +90,7 @@ export class SegmentSealer {
     const whole = Math.max(1, Math.ceil(plaintext.length / SEGMENT_PLAIN_BYTES)) - 1
     const tail = plaintext.subarray(whole * SEGMENT_PLAIN_BYTES)
     const inner = this.#framedBytes(SEGMENT_PLAIN_BYTES, false)
-    const shares = this.#shares(whole * inner + this.#framedBytes(tail.length, last), target)
+    const shares = this.#splitter.shares(whole * inner + this.#framedBytes(tail.length, last), target)
     for (let i = 0; i < whole; i++) {
       const [from, to] = [i * inner, (i + 1) * inner]
       const piece = plaintext.subarray(i * SEGMENT_PLAIN_BYTES, (i + 1) * SEGMENT_PLAIN_BYTES)
@@ -127,53 +102,22 @@ export class SegmentSealer {
     return shares
   }
 
-  /** Memory of n shares, one behind the other. */
-  #shares(shareBytes: number, target?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
-    const { n } = this.#scheme
-    if (target !== undefined && target.length !== n * shareBytes) throw new RangeError('the target does not fit')
-    const whole = target ?? this.#tools.allocate(n * shareBytes)
-    return Array.from({ length: n }, (_, index) => whole.subarray(index * shareBytes, (index + 1) * shareBytes))
-  }
-
-  #rowBytes(plainBytes: number, last: boolean): number {
-    return blockBytes(plainBytes + SEGMENT_OVERHEAD_BYTES, dataRows(this.#scheme), last)
-  }
-
   #framedBytes(plainBytes: number, last: boolean): number {
-    return this.#rowBytes(plainBytes, last) + BLOCK_TAG_BYTES
+    return this.#splitter.framedBytes(plainBytes + SEGMENT_OVERHEAD_BYTES, last)
   }
 
-  /** @param blocks one a share, exactly as long as a block with its tag. */
   #splitInto(segment: number, plaintext: Uint8Array, last: boolean, blocks: readonly Uint8Array<ArrayBuffer>[]): void {
-    if (extentOfSegment(segment) !== this.#extent)
-      throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
-    const { kernel, primitives } = this.#tools
-    const { k, t } = this.#scheme
-    const sealedBytes = plaintext.length + SEGMENT_OVERHEAD_BYTES
-    const rowBytes = this.#rowBytes(plaintext.length, last)
-    const dataAt = t * rowBytes
-    // the key, not the caller, checks that the plaintext fits; a longer one must not spill over the rows
-    const sealed = kernel.input.subarray(dataAt, dataAt + sealedBytes)
-
-    this.#tools.randomFill(this.#nonce)
-    this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, sealed)
-    kernel.input.fill(0, dataAt + sealedBytes, k * rowBytes)
-    writeRandomRows(primitives, this.#rowsKey, this.#scheme, segment, rowBytes, kernel.input.subarray(0, dataAt))
-    if (this.#plan !== undefined) kernel.multiply(this.#plan, rowBytes)
-
-    const unchanged = systematicShares(k, t)
-    for (const [index, block] of blocks.entries()) {
-      const area = index < unchanged ? kernel.input : kernel.output
-      const at = (index < unchanged ? index : index - unchanged) * rowBytes
-      block.set(area.subarray(at, at + rowBytes))
-      block.set(tagBlock(this.#keys.get(index)!, segment, block.subarray(0, rowBytes)), rowBytes)
+    const seal = (place: Uint8Array<ArrayBuffer>): void => {
+      this.#tools.randomFill(this.#nonce)
+      this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, place)
     }
+    this.#splitter.splitInto(segment, plaintext.length + SEGMENT_OVERHEAD_BYTES, last, seal, blocks)
   }
 
   /** Overwrites keys as far as JavaScript can. */
   close(): void {
     this.#floe.destroy()
-    this.#rowsKey.fill(0)
+    this.#splitter.close()
   }
 }
 

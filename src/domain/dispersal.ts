@@ -25,6 +25,15 @@ export function checkScheme({ k, n, t }: Scheme): void {
   }
 }
 
+export function sameScheme(a: Scheme, b: Scheme): boolean {
+  return a.k === b.k && a.n === b.n && a.t === b.t
+}
+
+/** As people write it. */
+export function schemeWords({ k, n, t }: Scheme): string {
+  return `(${k}, ${n}, ${t})`
+}
+
 /** Number of data rows, L = k − t. */
 export function dataRows(scheme: Pick<Scheme, 'k' | 't'>): number {
   return scheme.k - scheme.t

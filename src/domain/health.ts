@@ -8,10 +8,14 @@ import { placementCap, type Exposure, type PlacementRule } from './placement.ts'
  *
  * `missing`: the node says that there is none. `truncated`: it ends too early. `flipped`: bytes that do not verify. `swapped`: a whole
  * share, of something else. `stale`: of another generation or sharing of the same. `forged`: its tags pass and it does not fit the others. `unwritten`: the
- * write left it out. `leaving`: its node is to be emptied, or is gone. `violation`: one owner has held more than the placement rule lets.
+ * write left it out. `leaving`: its node is to be emptied, or is gone.
+ *
+ * Of a whole sharing, and mended by a new one: `violation`: one owner has held more than the placement rule lets. `exposed`: a node that was
+ * dismissed for cause has held a share. `scheme`: it is split otherwise than the recording is to be. `refresh`: somebody asked for a new one.
  */
 export const findingKinds = [
   'violation',
+  'exposed',
   'missing',
   'truncated',
   'flipped',
@@ -20,8 +24,20 @@ export const findingKinds = [
   'forged',
   'unwritten',
   'leaving',
+  'scheme',
+  'refresh',
 ] as const
 export type FindingKind = (typeof findingKinds)[number]
+
+/** What only a new sharing mends, the most urgent first. */
+export const resharingKinds = ['violation', 'exposed', 'scheme', 'refresh'] as const
+export type ResharingKind = (typeof resharingKinds)[number]
+/** Of them, what comes ahead of lost shares. */
+export const urgentKinds: readonly FindingKind[] = ['violation', 'exposed']
+
+export function isResharing(kind: FindingKind): kind is ResharingKind {
+  return resharingKinds.some((one) => one === kind)
+}
 
 /** Verified fragments or shares below which nothing counts as stored: min(k + 1, n). */
 export function neededShares({ k, n }: Pick<Scheme, 'k' | 'n'>): number {

@@ -11,7 +11,8 @@ import type { NodePool } from '../ports/node-pool.ts'
 import type { ObjectKey } from '../ports/object-store.ts'
 import type { Clock, Random } from '../ports/system.ts'
 import { withDeadline } from '../ports/deadline.ts'
-import { sealDocument, splitSealedDocument } from './seal-document.ts'
+import { sealDocument } from './seal-document.ts'
+import { splitSealedDocument } from './split-document.ts'
 import { neededFragments } from './store-asset.ts'
 
 export interface DocumentPorts {
@@ -121,6 +122,8 @@ export async function placeDocument(
       role: { kind, generation },
       sharing,
       index,
+      // A recording's scheme may change while its manifest stands.
+      scheme,
       createdAtMs,
     })),
     document.fence,

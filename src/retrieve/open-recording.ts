@@ -56,14 +56,18 @@ export function createVaultReader(ports: VaultReaderPorts): VaultReader & { forg
     async open(organisation, recording, purpose, signal): Promise<OpenedRecording> {
       let row = await recordingRow(organisation, recording)
       let manifest = cached(row)
+      let standing = manifest ? undefined : await ports.layout.generation(recording, row.generation)
       while (!manifest) {
         try {
-          manifest = await openManifest(ports, row, purpose, signal)
+          manifest = await openManifest(ports, row, standing, purpose, signal)
         } catch (error) {
-          // A newer generation may have been stored meanwhile, and this one's shares be on their way out.
+          // A newer generation, or a new sharing of this one, may stand by now, and the shares that were looked for be on their way out.
           const now = await recordingRow(organisation, recording)
-          if (now.generation === row.generation || signal.aborted) throw error
+          const standsNow = await ports.layout.generation(recording, now.generation)
+          const isSame = now.generation === row.generation && standsNow?.sharing === standing?.sharing
+          if (isSame || signal.aborted) throw error
           row = now
+          standing = standsNow
           manifest = cached(row)
         }
       }
@@ -96,17 +100,21 @@ function openedRecording(ports: VaultReaderPorts, manifest: Manifest): OpenedRec
 async function openManifest(
   ports: VaultReaderPorts,
   row: RecordingRow,
+  generationRow: GenerationRow | undefined,
   purpose: UnwrapPurpose,
   signal: AbortSignal,
 ): Promise<Manifest> {
-  const { organisation, generation, scheme } = row
+  const { organisation, generation } = row
   const recording = row.id
-  const [generationRow, shares, keys, nodes] = await Promise.all([
-    ports.layout.generation(recording, generation),
+  const [shares, keys, nodes] = await Promise.all([
     ports.layout.manifestShares(recording, generation),
     ports.keyring.publicKeys(organisation),
     ports.pool.nodes(),
   ])
+  const sharing = generationRow?.sharing
+  const standing = shares.filter((share) => share.sharing === sharing)
+  // Of this sharing: the recording may be on its way to another one.
+  const scheme = standing[0]?.scheme ?? row.scheme
   const names = new Map(nodes.map((node) => [node.id, node.name]))
   const sourceOf = ({ index, node, key }: ObjectRow): ShareSource => ({
     index,
@@ -114,10 +122,11 @@ async function openManifest(
     nodeName: names.get(node) ?? node,
     key,
   })
-  const sources = shares.map(sourceOf)
+  const sources = standing.map(sourceOf)
   const relocate = async (lost: ShareSource): Promise<ShareSource | undefined> =>
     (await ports.layout.manifestShares(recording, generation))
-      .filter(({ index, key }) => index === lost.index && sources.every((source) => source.key !== key))
+      .filter((share) => share.sharing === sharing && share.index === lost.index)
+      .filter(({ key }) => sources.every((source) => source.key !== key))
       .map(sourceOf)[0]
   // Shares of an earlier epoch stand until they are written anew: the cards name whose signatures count.
   const { installation, primitives } = ports
@@ -142,7 +151,12 @@ async function openManifest(
       for (const share of await gather.take(scheme.k - verified.length)) {
         try {
           const parsed = parseAndVerifyShare(share.bytes, trusted)
-          if (parsed.subject !== recording || parsed.generation !== generation || parsed.index !== share.source.index) {
+          if (
+            parsed.subject !== recording ||
+            parsed.generation !== generation ||
+            parsed.sharing !== sharing ||
+            parsed.index !== share.source.index
+          ) {
             throw new MosaikError('E_SHARES_MIXED', 'the share is of another manifest', { node: share.source.node })
           }
           verified.push(parsed)

@@ -318,7 +318,7 @@ class Reading {
   }
 
   /**
-   * The sharing with the most fragments of this extent, among the layouts that were not tried yet; `undefined` when all were.
+   * The sharing that has the most fragments of this extent to spare, among the layouts that were not tried yet; `undefined` when all were.
    * @throws E_SHARES_TOO_FEW when none has k and none was tried
    */
   async #pinExtent(number: number, tried: ReadonlySet<string>): Promise<PinnedExtent | undefined> {
@@ -328,28 +328,30 @@ class Reading {
     })
     this.#fragments ??= this.#ports.layout.fragments(this.#attempt)
     // Together: while one is awaited, the other may fail.
-    const [{ scheme }, fragments] = await Promise.all([this.#attemptRow, this.#fragments])
+    const [attempt, fragments] = await Promise.all([this.#attemptRow, this.#fragments])
     const bySharing = Map.groupBy(fragments.filter(isOfExtent(number)), ({ sharing }) => sharing ?? '')
     const candidates = [...bySharing]
       .map(([sharing, rows]) => ({
         sharing,
         rows,
+        // Of this sharing: the recording may be on its way to another one.
+        scheme: rows[0]?.scheme ?? attempt.scheme,
         layout: rows.map(({ node, key }) => `${node} ${key}`).join(),
         indicesCount: new Set(rows.map(({ index }) => index)).size,
       }))
-      .toSorted((a, b) => b.indicesCount - a.indicesCount)
-    const best = candidates.find(({ layout, indicesCount }) => indicesCount >= scheme.k && !tried.has(layout))
+      .toSorted((a, b) => b.indicesCount - b.scheme.k - (a.indicesCount - a.scheme.k))
+    const best = candidates.find(({ layout, indicesCount, scheme }) => indicesCount >= scheme.k && !tried.has(layout))
     if (!best) {
       if (tried.size > 0) return undefined
-      const came = candidates[0]?.indicesCount ?? 0
+      const { indicesCount: came, scheme } = candidates[0] ?? { indicesCount: 0, scheme: attempt.scheme }
       throw new MosaikError(
         'E_SHARES_TOO_FEW',
         `${scheme.k} fragments are needed and the catalog knows ${came} of extent ${number}`,
         { needed: scheme.k, came },
       )
     }
-    const place = { scheme, number, sharing: best.sharing }
-    const firstKeys = new Map(Array.from({ length: scheme.n }, (_, index) => [index, 0]))
+    const place = { scheme: best.scheme, number, sharing: best.sharing }
+    const firstKeys = new Map(Array.from({ length: best.scheme.n }, (_, index) => [index, 0]))
     return {
       ...place,
       layout: best.layout,

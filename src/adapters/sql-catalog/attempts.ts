@@ -210,7 +210,7 @@ async function requireEpoch(
 }
 
 /** Stored generation and owner of the recording, which nobody else changes until the transaction ends. */
-async function lockRecording(
+export async function lockRecording(
   database: Database,
   trx: Transaction<Tables>,
   recording: Id,

@@ -4,11 +4,13 @@ import { attemptsAndGenerations } from './attempts.ts'
 import type { Database } from './database.ts'
 import { holdFence } from './fence.ts'
 import { addObjectRows, setState, toObject } from './objects.ts'
+import { isMadeByRepair, sharingCatalog } from './sharings.ts'
 
 /** What lies where: the rows of objects here, attempts and manifest generations in attempts.ts. */
 export function layoutCatalog(database: Database): LayoutCatalog {
   return {
     ...attemptsAndGenerations(database),
+    ...sharingCatalog(database),
 
     async addObjects(objects, fence) {
       if (objects.length === 0 && !fence) return
@@ -104,6 +106,7 @@ export function layoutCatalog(database: Database): LayoutCatalog {
           .set({ state: 'failed', changed_at_ms: database.nowMs() })
           .where(sql<boolean>`state = 'intent'`)
           .where('created_at_ms', '<', beforeMs)
+          .where(({ not }) => not(isMadeByRepair(database.nowMs())))
           // A card's name is its hash: what is written again under it is the same card.
           .where('kind', '<>', 'card')
           .where(({ not, exists, selectFrom }) =>

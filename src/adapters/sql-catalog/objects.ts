@@ -1,9 +1,11 @@
 import { sql, type Transaction } from 'kysely'
 import { MosaikError } from '../../domain/errors.ts'
+import type { Scheme } from '../../domain/dispersal.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { NewObject, ObjectRole, ObjectRow, ObjectState } from '../../ports/catalog/layout.ts'
 import type { ObjectKey } from '../../ports/object-store.ts'
 import { unknownNode } from './installation.ts'
+import { fromJson } from './json.ts'
 import type { NewRow, Row, Tables } from './schema.ts'
 
 /** Rows of one insert: SQLite takes 32,766 values in a statement. */
@@ -153,6 +155,7 @@ export function newObject(object: NewObject, epoch: number): NewRow<'objects'> {
     changed_at_ms: object.createdAtMs,
     first_epoch: epoch,
     last_epoch: null,
+    scheme: object.scheme === undefined ? null : JSON.stringify(object.scheme),
   }
 }
 
@@ -169,6 +172,7 @@ export function toObject(row: Row<'objects'>): ObjectRow {
     state: row.state as ObjectState,
     sizeBytes: row.size_bytes,
     createdAtMs: row.created_at_ms,
+    ...(row.scheme === null ? {} : { scheme: fromJson<Scheme>(row.scheme) }),
   }
 }
 

@@ -176,6 +176,8 @@ export interface ObjectsTable {
   /** Epochs of the node's owners from the row's making to its deletion (null: it lies there still). */
   first_epoch: number
   last_epoch: number | null
+  /** Null where it is the attempt's own. */
+  scheme: Generated<string | null>
 }
 
 export interface LinksTable {

@@ -140,18 +140,22 @@ export function upkeepCatalog(database: Database): UpkeepCatalog {
       )
     },
 
-    async repairQueue(nowMs, limit) {
+    async repairQueue(nowMs, limit, except = []) {
       const rows = await database.run('read the repair queue', async (db) => {
         const due = db
           .selectFrom('findings')
           .select('group_name')
-          .select(sql<number>`max(case when kind = 'violation' then 1 else 0 end)`.as('violated'))
+          .select(
+            sql<number>`min(case when kind in ('violation', 'exposed') then 0
+              when kind in ('scheme', 'refresh') then 2 else 1 end)`.as('rank'),
+          )
           .select(sql<number>`min(slack)`.as('least'))
           .select(sql<number>`min(found_at_ms)`.as('oldest'))
           .where(sql<boolean>`resolved_at_ms is null`)
           .where('try_at_ms', '<=', nowMs)
+          .$if(except.length > 0, (query) => query.where('kind', 'not in', except))
           .groupBy('group_name')
-          .orderBy('violated', 'desc')
+          .orderBy('rank')
           .orderBy('least')
           .orderBy('oldest')
           .orderBy('group_name')
@@ -163,6 +167,7 @@ export function upkeepCatalog(database: Database): UpkeepCatalog {
           .selectAll()
           .where(sql<boolean>`resolved_at_ms is null`)
           .where('group_name', 'in', groups)
+          .$if(except.length > 0, (query) => query.where('kind', 'not in', except))
           .orderBy('slack')
           .orderBy('found_at_ms')
           .execute()

@@ -17,6 +17,7 @@ export interface AttemptRow {
   readonly wrappedVerifyKey: Uint8Array
   /** Known when everything was sealed. */
   readonly sealedBytes: number | null
+  /** Of its first sharing; later ones may have another: `ObjectRow.scheme`. */
   readonly scheme: Scheme
 }
 
@@ -43,9 +44,39 @@ export interface ObjectRow {
   readonly state: ObjectState
   readonly sizeBytes: number | null
   readonly createdAtMs: number
+  /** Of its sharing. Left out for cards, and where it is the attempt's or, of a manifest, the recording's. */
+  readonly scheme?: Scheme
 }
 
 export type NewObject = Omit<ObjectRow, 'state' | 'sizeBytes'>
+
+/** What is split as one: an extent of an attempt, or a manifest generation. */
+export type SharedPart = Extract<ObjectRole, { readonly kind: 'fragment' | 'manifest' }>
+
+/** A sharing that takes another's place. */
+export interface SharingCommit {
+  readonly recording: Id
+  readonly part: SharedPart
+  /** The sharing that stood when the new one was begun. */
+  readonly before: Id
+  readonly sharing: Id
+  /** Objects of the new one that lie verified on their nodes. */
+  readonly stored: readonly { readonly node: Id; readonly key: ObjectKey; readonly sizeBytes: number }[]
+  readonly atMs: number
+}
+
+/** What one node has to do with what stands. Cards do not count. */
+export interface NodeShares {
+  /** Objects that say stored there. */
+  readonly objectsCount: number
+  readonly bytes: number
+  /** Standing sharings of which it holds, or once held, a share. */
+  readonly exposedSharings: number
+  /** Size of the shares of them that it was ever given. */
+  readonly exposedBytes: number
+  /** Objects whose deletion is not confirmed. */
+  readonly undeletedObjects: number
+}
 
 export interface GenerationRow {
   readonly recording: Id
@@ -108,6 +139,22 @@ export interface LayoutCatalog {
     fence: Fence | undefined,
   ): Promise<void>
   generation(recording: Id, generation: number): Promise<GenerationRow | undefined>
+  /**
+   * In one transaction: the new sharing's objects in `stored` become `stored`, its others `failed`; every other sharing of the part becomes
+   * `superseded`; a manifest generation names the new sharing. Until then the old one stands.
+   *
+   * @param task of upkeep, under whose lease the sharing was made.
+   * @throws E_LEASE_LOST; E_CONFLICT when `before` does not stand any more, or an object was given up meanwhile
+   */
+  commitSharing(commit: SharingCommit, task: { readonly name: string; readonly fence: number }): Promise<void>
+  /** Objects of a sharing that are `intent` become `failed`; nothing else changes, whatever became of it. */
+  abandonSharing(sharing: Id): Promise<void>
+  /**
+   * What a recording, or every one of an organisation, is to be split by from now on. What lies on the nodes keeps its scheme until it is
+   * shared anew. Returns how many recordings have another scheme now.
+   */
+  setScheme(of: { readonly organisation: Id; readonly recording?: Id }, scheme: Scheme, atMs: number): Promise<number>
+  nodeShares(node: Id): Promise<NodeShares>
   /** Objects whose own row says `failed` or `superseded`, unchanged since `beforeMs`: the only ones that a collector may delete. */
   collectable(beforeMs: number, limit: number): Promise<ObjectRow[]>
   /** Intent rows of attempts and generations that nobody works on any more (no running work of their recording), older than `beforeMs`, become `failed`. Returns how many. */

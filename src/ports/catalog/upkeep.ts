@@ -8,7 +8,7 @@ import type { RecordingRow } from './recordings.ts'
 /** Something that scrub, survey or a reader found wrong with one share; stands until repair, or a later look, resolves it. */
 export interface Finding {
   readonly kind: FindingKind
-  /** What is repaired together: `fragment/ATTEMPT/EXTENT/SHARING`, `manifest/RECORDING/GENERATION`, `card/NODE`. */
+  /** What is repaired together: `fragment/ATTEMPT/EXTENT/SHARING`, `manifest/RECORDING/GENERATION/SHARING`, `card/NODE`. */
   readonly group: string
   readonly organisation: Id
   readonly recording: Id | null
@@ -43,7 +43,12 @@ export interface TaskRow {
 }
 
 /** What must be remembered for the installation as a whole. */
-export type UpkeepFlag = 'deletions-frozen'
+export type UpkeepFlag =
+  | 'deletions-frozen'
+  /** Sharings that dismissed nodes know of are not shared anew for the time being. */
+  | 'dismissal-paused'
+  /** Nor what was asked for: other schemes, fresh sharings. */
+  | 'reshare-paused'
 
 /** Recordings with all that the catalog knows of where they lie. */
 export interface SurveyedRecording {
@@ -80,8 +85,13 @@ export interface UpkeepCatalog {
   report(findings: readonly Finding[], atMs: number): Promise<void>
   /** Resolves open findings of a group: all, or those of an index, or of a kind there. */
   resolve(group: string, atMs: number, index?: number, kind?: FindingKind): Promise<void>
-  /** Open findings, by group, violations first and then by slack; only groups that may be tried at `nowMs`. */
-  repairQueue(nowMs: number, limit: number): Promise<FindingGroup[]>
+  /**
+   * Open findings, by group: what may not stay as it is first (violations, what dismissed nodes know of), then by slack, what was asked for
+   * last; only groups that may be tried at `nowMs`.
+   *
+   * @param except kinds that do not count for now.
+   */
+  repairQueue(nowMs: number, limit: number, except?: readonly FindingKind[]): Promise<FindingGroup[]>
   /** A group that could not be repaired is left alone until `tryAtMs`. */
   postpone(group: string, tryAtMs: number): Promise<void>
   findingsOf(group: string): Promise<FindingRow[]>

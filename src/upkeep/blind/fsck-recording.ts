@@ -1,5 +1,6 @@
 import { findSigner } from '../../crypto/keys.ts'
 import { verifyPair } from '../../crypto/signature.ts'
+import { sameScheme, schemeWords, type Scheme } from '../../domain/dispersal.ts'
 import { isMosaikError } from '../../domain/errors.ts'
 import { neededShares, placementViolations, shareHealth } from '../../domain/health.ts'
 import type { Id } from '../../domain/ids.ts'
@@ -50,7 +51,7 @@ export async function checkRecording(
     for (const attempt of one.attempts) if (attempt.state === 'stored') checkExtents(attempt, one.objects, isGood, note)
     checkManifest(one, isGood, note)
   }
-  await checkPlacement(ports, one, note)
+  await checkPlacement(ports, one, view.nodes, note)
 }
 
 function checkAttempts(
@@ -167,7 +168,7 @@ function checkExtents(
   note: Note,
 ): void {
   if (attempt.sealedBytes === null) return
-  const { recording, scheme } = attempt
+  const { recording } = attempt
   const count = extentCount(attempt.sealedBytes)
   const rows = objects.filter((row) => row.state === 'stored' && isOf(row, attempt.id))
   for (const row of rows) {
@@ -177,13 +178,13 @@ function checkExtents(
       note('extent-unknown', `a fragment of extent ${extent} of attempt ${attempt.id}, which has ${count}`, place)
       continue
     }
-    const due = fragmentLength(scheme, attempt.sealedBytes, extent)
+    const due = fragmentLength(row.scheme ?? attempt.scheme, attempt.sealedBytes, extent)
     if (row.sizeBytes !== due) note('row-size', `a fragment of ${row.sizeBytes} bytes that should have ${due}`, place)
   }
   for (let extent = 0; extent < count; extent++) {
     const good = rows.filter((row) => row.role.kind === 'fragment' && row.role.extent === extent && isGood(row))
-    const best = bestSharing(good, scheme)
-    tooFew('fragments', best, scheme, `extent ${extent} of attempt ${attempt.id}`, recording, note)
+    const best = bestSharing(good, attempt.scheme)
+    tooFew('fragments', best, `extent ${extent} of attempt ${attempt.id}`, recording, note)
   }
 }
 
@@ -197,27 +198,22 @@ function checkManifest(
   )
   const best = bestSharing(good, recording.scheme)
   const what = `generation ${recording.generation} of the manifest`
-  tooFew('manifest-shares', best, recording.scheme, what, recording.id, note)
+  tooFew('manifest-shares', best, what, recording.id, note)
 }
 
-function bestSharing(rows: readonly ObjectRow[], scheme: AttemptRow['scheme']): number {
-  const bySharing = Map.groupBy(rows, ({ sharing }) => sharing)
-  return Math.max(
-    0,
-    ...[...bySharing.values()].map(
-      (shares) =>
-        shareHealth(
-          scheme,
-          shares.map(({ index }) => index),
-        ).healthy,
-    ),
-  )
+/** The sharing that may lose the most. @param usual scheme of rows that name none. */
+function bestSharing(rows: readonly ObjectRow[], usual: Scheme): { readonly scheme: Scheme; readonly healthy: number } {
+  const sharings = [...Map.groupBy(rows, ({ sharing }) => sharing).values()].map((shares) => {
+    const scheme = shares[0]?.scheme ?? usual
+    const indices = shares.map(({ index }) => index)
+    return { scheme, ...shareHealth(scheme, indices) }
+  })
+  return sharings.toSorted((a, b) => b.slack - a.slack)[0] ?? { scheme: usual, healthy: 0 }
 }
 
 function tooFew(
   what: 'fragments' | 'manifest-shares',
-  healthy: number,
-  scheme: AttemptRow['scheme'],
+  { healthy, scheme }: ReturnType<typeof bestSharing>,
   where: string,
   recording: Id,
   note: Note,
@@ -233,6 +229,7 @@ function tooFew(
 async function checkPlacement(
   ports: FsckPorts,
   { recording, attempts, objects }: SurveyedRecording,
+  nodes: readonly StorageNode[],
   note: Note,
 ): Promise<void> {
   const live = new Set(attempts.filter(({ state }) => state === 'stored').map(({ id }) => id))
@@ -244,6 +241,7 @@ async function checkPlacement(
         : row.role.kind === 'manifest' && row.role.generation === recording.generation),
   )
   const rule = (await ports.catalog.installation.organisation(recording.organisation))?.placementRule ?? 'none'
+  const schemes = new Map(attempts.map(({ id, scheme }) => [id, scheme]))
   for (const [sharing, rows] of Map.groupBy(standing, (row) => row.sharing)) {
     if (sharing === null) continue
     const where = { recording: recording.id }
@@ -259,11 +257,22 @@ async function checkPlacement(
       if (copies.length > 1)
         note('share-twice', `share ${place} of sharing ${sharing} stands ${copies.length} times`, where)
     }
-    for (const { owner, name, held, cap } of placementViolations(
-      recording.scheme,
-      rule,
-      await ports.catalog.layout.exposures(sharing),
-    )) {
+    const role = rows[0]?.role
+    const usual = (role?.kind === 'fragment' && schemes.get(role.attempt)) || recording.scheme
+    const scheme = rows[0]?.scheme ?? usual
+    if (!sameScheme(scheme, recording.scheme)) {
+      const detail = `sharing ${sharing} is ${schemeWords(scheme)} and the recording is to be ${schemeWords(recording.scheme)}`
+      note('sharing-outdated', detail, where)
+    }
+    const exposures = await ports.catalog.layout.exposures(sharing)
+    for (const { id, name } of nodes.filter(({ state }) => state === 'dismissed')) {
+      if (!exposures.some(({ node }) => node === id)) continue
+      note('sharing-exposed', `node ${name} was dismissed and knows a share of sharing ${sharing}`, {
+        ...where,
+        node: id,
+      })
+    }
+    for (const { owner, name, held, cap } of placementViolations(scheme, rule, exposures)) {
       const detail = `${owner} ${name} holds or held ${held} shares of sharing ${sharing}, and at most ${cap} are allowed`
       note('placement-violated', detail, where)
     }

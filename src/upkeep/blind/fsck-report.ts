@@ -45,6 +45,8 @@ export const violationNames = {
   'node-holds-two': 'broken',
   'share-twice': 'degraded',
   'placement-violated': 'broken',
+  'sharing-exposed': 'degraded',
+  'sharing-outdated': 'degraded',
   'upload-leftover': 'degraded',
 } as const
 export type ViolationName = keyof typeof violationNames

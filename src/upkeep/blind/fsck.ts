@@ -178,14 +178,15 @@ class NodeCheck {
       const header = decodeFragmentHeader(await this.#call((signal) => store.get(row.key, range, signal)))
       const attempt = await this.#attempt(role.attempt)
       const { k, n, t } = header.scheme
+      const due = row.scheme ?? attempt?.scheme
       return differing({
         attempt: [header.attempt, role.attempt],
         sharing: [header.sharing, row.sharing],
         extent: [header.extent, role.extent],
         index: [header.index, row.index],
-        k: [k, attempt?.scheme.k],
-        t: [t, attempt?.scheme.t],
-        n: [n, attempt?.scheme.n],
+        k: [k, due?.k],
+        t: [t, due?.t],
+        n: [n, due?.n],
       })
     }
     const share = decodeDocumentShare(await this.#call((signal) => store.get(row.key, undefined, signal)))
@@ -196,6 +197,7 @@ class NodeCheck {
       generation: [share.generation, role.generation],
       sharing: [share.sharing, row.sharing],
       index: [share.index, row.index],
+      ...(row.scheme && { k: [share.k, row.scheme.k], n: [share.n, row.scheme.n] }),
     })
   }
 

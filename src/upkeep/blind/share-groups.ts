@@ -13,7 +13,10 @@ interface AnyGroup {
   readonly name: string
   readonly organisation: Id
   readonly recording: Id
+  /** Of this sharing. */
   readonly scheme: Scheme
+  /** That the recording is to have; another one while a change is on its way. */
+  readonly dueScheme: Scheme
   readonly sharing: Id
   /** Rows that say stored, by index. */
   readonly rows: readonly ObjectRow[]
@@ -34,11 +37,11 @@ export interface ManifestGroup extends AnyGroup {
 /** What stands of a recording and has to go on standing, by name. Nothing of one that is not safe yet. */
 export function shareGroups({ recording, attempts, generations, objects }: SurveyedRecording): ShareGroup[] {
   if (!isSafe(recording.state)) return []
-  const common = { organisation: recording.organisation, recording: recording.id }
+  const common = { organisation: recording.organisation, recording: recording.id, dueScheme: recording.scheme }
   const stored = objects.filter(({ state }) => state === 'stored').toSorted((a, b) => a.index - b.index)
   const groups: ShareGroup[] = []
   for (const attempt of attempts) {
-    const { scheme, sealedBytes } = attempt
+    const { sealedBytes } = attempt
     if (attempt.state !== 'stored' || sealedBytes === null) continue
     const own = stored.filter(({ role }) => role.kind === 'fragment' && role.attempt === attempt.id)
     const extents = extentCount(sealedBytes)
@@ -47,6 +50,7 @@ export function shareGroups({ recording, attempts, generations, objects }: Surve
         const ofExtent = rows.filter(({ role }) => role.kind === 'fragment' && role.extent === extent)
         if (ofExtent.length === 0) continue
         const name = `fragment/${attempt.id}/${extent}/${sharing}`
+        const scheme = ofExtent[0]?.scheme ?? attempt.scheme
         groups.push({
           ...common,
           kind: 'fragment',
@@ -67,8 +71,9 @@ export function shareGroups({ recording, attempts, generations, objects }: Surve
     const rows = stored.filter(
       (row) => row.role.kind === 'manifest' && row.role.generation === generation.generation && row.sharing === sharing,
     )
-    const name = `manifest/${recording.id}/${generation.generation}`
-    groups.push({ ...common, kind: 'manifest', name, scheme: recording.scheme, sharing, rows, generation })
+    const name = `manifest/${recording.id}/${generation.generation}/${sharing}`
+    const scheme = rows[0]?.scheme ?? recording.scheme
+    groups.push({ ...common, kind: 'manifest', name, scheme, sharing, rows, generation })
   }
   return groups.toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }

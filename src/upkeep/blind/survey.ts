@@ -1,4 +1,4 @@
-import { placementViolations, shareHealth } from '../../domain/health.ts'
+import { shareHealth } from '../../domain/health.ts'
 import type { Id } from '../../domain/ids.ts'
 import { acceptsReads, type StorageNode } from '../../domain/node.ts'
 import type { Catalog } from '../../ports/catalog.ts'
@@ -6,6 +6,7 @@ import type { ObjectRow } from '../../ports/catalog/layout.ts'
 import type { Finding } from '../../ports/catalog/upkeep.ts'
 import type { Clock } from '../../ports/system.ts'
 import { findingOf } from './findings.ts'
+import { resharingReasons, resharingView, type ResharingReason } from './resharing.ts'
 import { shareGroups, type ShareGroup } from './share-groups.ts'
 
 export interface SurveyPorts {
@@ -16,22 +17,20 @@ export interface SurveyPorts {
 const SURVEY_PAGE = 20
 
 /**
- * What the catalog alone shows: shares that a write left out, that lie on a node which is to be emptied or is gone, and sharings of which
- * somebody has held too much. Each becomes a finding.
+ * What the catalog alone shows: shares that a write left out, that lie on a node which is to be emptied or is gone, and sharings that have to
+ * go: somebody has held too much of them, or should never have, or they are of another scheme than they should be. Each becomes a finding.
  */
 export async function survey(ports: SurveyPorts, signal: AbortSignal): Promise<number> {
   const { catalog, clock } = ports
   const nodes = new Map((await catalog.installation.nodes()).map((node) => [node.id, node]))
-  const rules = new Map((await catalog.installation.organisations()).map((one) => [one.id, one.placementRule]))
+  const view = await resharingView(catalog.installation, [...nodes.values()])
   let count = 0
   let page = await catalog.upkeep.survey(undefined, SURVEY_PAGE)
   while (page.length > 0) {
     for (const one of page) {
       signal.throwIfAborted()
       for (const group of shareGroups(one)) {
-        const rule = rules.get(group.organisation) ?? 'none'
-        const exposures = rule === 'none' ? [] : await catalog.layout.exposures(group.sharing)
-        const found = surveyGroup(group, nodes, placementViolations(group.scheme, rule, exposures).length > 0)
+        const found = surveyGroup(group, nodes, await resharingReasons(catalog.layout, group, view))
         await catalog.upkeep.report(found, clock.nowMs())
         count += found.length
       }
@@ -41,7 +40,11 @@ export async function survey(ports: SurveyPorts, signal: AbortSignal): Promise<n
   return count
 }
 
-function surveyGroup(group: ShareGroup, nodes: ReadonlyMap<Id, StorageNode>, isViolated: boolean): Finding[] {
+function surveyGroup(
+  group: ShareGroup,
+  nodes: ReadonlyMap<Id, StorageNode>,
+  reasons: readonly ResharingReason[],
+): Finding[] {
   const isReadable = ({ node }: ObjectRow): boolean => {
     const there = nodes.get(node)
     return there !== undefined && acceptsReads(there)
@@ -65,6 +68,6 @@ function surveyGroup(group: ShareGroup, nodes: ReadonlyMap<Id, StorageNode>, isV
     const isDouble = nodes.get(row.node)?.state === 'draining' && staying.some(({ index }) => index === row.index)
     if (isDouble) found.push(findingOf(group, row, { kind: 'leaving', fields: {} }, slack))
   }
-  if (isViolated) found.push(findingOf(group, undefined, { kind: 'violation', fields: {} }, slack))
-  return found
+  const whole = reasons.map(({ kind, node }) => ({ ...findingOf(group, undefined, { kind, fields: {} }, slack), node }))
+  return [...found, ...whole]
 }

@@ -19,6 +19,11 @@ export class TaskLease {
     this.progress = task.progress
   }
 
+  /** For writes that count only while the task is ours. */
+  get task(): Pick<TaskRow, 'name' | 'fence'> {
+    return this.#task
+  }
+
   /** `undefined` while another process has the task. */
   static async claim(
     ports: { readonly upkeep: UpkeepCatalog; readonly clock: Clock },

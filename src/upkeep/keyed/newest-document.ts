@@ -56,7 +56,8 @@ export async function newestDocument(
       ({ sharing }) => sharing,
     )
     let best = { came: 0, needed: 0 }
-    for (const [sharing, group] of bySharing) {
+    // A new sharing may have been on its way when the vault was lost: the one with the most shares stands.
+    for (const [sharing, group] of [...bySharing].toSorted((a, b) => b[1].length - a[1].length)) {
       const genuine = await verified(ports, group, signal)
       const first = genuine[0]?.share
       if (!first) continue

@@ -9,7 +9,8 @@ import { encodeState } from '../../../src/format/state.ts'
 import { NO_SUBJECT } from '../../../src/format/sealed-document.ts'
 import { issueReceipt, receiptCommitment, verifyReceipt } from '../../../src/ledger/receipt.ts'
 import { issueFirstCard, issueNextCard, trustCards } from '../../../src/ledger/vault-card.ts'
-import { sealDocument, splitSealedDocument, type DocumentToSeal } from '../../../src/pipeline/seal-document.ts'
+import { sealDocument, type DocumentToSeal } from '../../../src/pipeline/seal-document.ts'
+import { splitSealedDocument } from '../../../src/pipeline/split-document.ts'
 import {
   combineShares,
   openSealedDocument,
