@@ -147,7 +147,7 @@ function adviceOf(report: Omit<HealthReport, 'advice'>, scrubPeriodMs: number): 
     )
   }
   const violations = report.backlog.find(({ kind }) => kind === 'violation')
-  if (violations) advice.push(`${violations.count} sharings are against the placement rule; repair cannot mend that`)
+  if (violations) advice.push(`${violations.count} sharings are against the placement rule, and are shared anew`)
   const { passEndedAtMs, startedAtMs } = report.scrub
   const scrubbedAtMs = passEndedAtMs ?? startedAtMs
   if (scrubbedAtMs !== null && report.atMs - scrubbedAtMs > scrubPeriodMs) {

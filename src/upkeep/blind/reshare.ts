@@ -39,6 +39,7 @@ interface NewSharing {
  * the place of the old one, once it is verified on min(k + 1, n) nodes or more; until then the old one stands, and what a crash leaves
  * of the new one is the collector's. Old shares are worthless from then on: they combine with each other alone.
  *
+ * @param chosen nodes that the rule lets have it, share i to node i; found here without.
  * @returns how many shares were made.
  * @throws E_NODES_TOO_FEW, E_PLACEMENT_RULE; E_SHARES_TOO_FEW; E_SHARES_MIXED: a share is forged; E_CONFLICT: the group went meanwhile;
  *   E_LEASE_LOST
@@ -48,9 +49,10 @@ export async function reshareGroup(
   group: ShareGroup,
   plan: RepairPlan,
   signal: AbortSignal,
+  chosen?: readonly StorageNode[],
 ): Promise<number> {
   const { layout, installation } = ports.catalog
-  const nodes = await placeNewSharing({ ...ports, installation }, group.organisation, group.dueScheme)
+  const nodes = chosen ?? (await placeNewSharing({ ...ports, installation }, group.organisation, group.dueScheme))
   const made: NewSharing = { sharing: toHex(ports.random.bytes(16)), nodes }
   const sources = new ShareSources(ports, group, plan, signal)
   try {
