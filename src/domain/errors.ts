@@ -51,6 +51,7 @@ export const errorCodes = {
   E_CATALOG_UNREACHABLE: 'later',
   E_CONFLICT: 'later',
   E_READ_ONLY: 'later',
+  E_RETENTION: 'never',
   E_LEASE_LOST: 'later',
   // media
   E_MEDIA_UNREADABLE: 'never',
@@ -63,6 +64,14 @@ export const errorCodes = {
   E_LINK_LOCKED: 'later',
   E_UNAUTHORIZED: 'never',
   E_FORBIDDEN: 'never',
+  E_TOKEN_UNKNOWN: 'never',
+  E_ORGANISATION_UNKNOWN: 'never',
+  // requests
+  E_ROUTE: 'never',
+  E_UPLOAD_UNKNOWN: 'never',
+  E_METHOD: 'never',
+  E_TOO_LARGE: 'never',
+  E_CONTENT_TYPE: 'never',
   // input and configuration
   E_INPUT: 'never',
   E_CONFIG: 'never',

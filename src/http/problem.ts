@@ -5,16 +5,13 @@ import type { Log } from '../ports/system.ts'
 /** Who reads the answer: a viewer is told plain words only, a member of the organisation what really happened. */
 export type Audience = 'viewer' | 'member'
 
-/** Codes an answer may carry: those of the house, and the one that only HTTP knows. */
-export type ProblemCode = ErrorCode
-
 /** Body of an error answer (RFC 9457) with our stable code. */
 export interface Problem {
   /** `urn:mosaik:error:` and the code. */
   readonly type: string
   readonly title: string
   readonly status: number
-  readonly code: ProblemCode
+  readonly code: ErrorCode
   readonly detail: string
   /** Whether asking again can help. */
   readonly retry: Retry
@@ -42,7 +39,7 @@ const unavailable = [503, 'Temporarily not available'] as const
 const internal = [500, 'Internal error'] as const
 
 /** Status and title of every code: the compiler asks for a line when a code is added. */
-const table: Readonly<Record<ProblemCode, readonly [status: number, title: string]>> = {
+const table: Readonly<Record<ErrorCode, readonly [status: number, title: string]>> = {
   E_FORMAT_MAGIC: unreadable,
   E_FORMAT_VERSION: unreadable,
   E_FORMAT_FIELD: unreadable,
@@ -84,6 +81,7 @@ const table: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   E_SOURCE_EMPTY: unreadable,
   E_CONFLICT: [409, 'Conflict'],
   E_READ_ONLY: [503, 'The vault only plays at the moment'],
+  E_RETENTION: [409, 'Nothing is deleted'],
   E_LEASE_LOST: [409, 'Conflict'],
   E_MEDIA_UNREADABLE: unreadable,
   E_MEDIA_UNSUPPORTED: unreadable,
@@ -94,6 +92,13 @@ const table: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   E_LINK_LOCKED: [429, 'Too many wrong passcodes'],
   E_UNAUTHORIZED: [401, 'Who are you?'],
   E_FORBIDDEN: [403, 'Not allowed'],
+  E_TOKEN_UNKNOWN: [404, 'No such token'],
+  E_ORGANISATION_UNKNOWN: [404, 'No such organisation'],
+  E_ROUTE: [404, 'There is nothing here'],
+  E_UPLOAD_UNKNOWN: [404, 'No such upload'],
+  E_METHOD: [405, 'Not with this method'],
+  E_TOO_LARGE: [413, 'Too large'],
+  E_CONTENT_TYPE: [415, 'Another media type is needed'],
   E_INPUT: invalid,
   E_CONFIG: internal,
   E_SETUP: internal,
@@ -103,6 +108,11 @@ const table: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   E_RATE_LIMIT: [429, 'Too many requests'],
 }
 
+/** The HTTP status of a code. */
+export function statusOf(code: ErrorCode): number {
+  return table[code][0]
+}
+
 /** What a viewer is told, by status. One sentence for each: nothing can be told apart that should not be. */
 const viewerWords: Readonly<Record<number, string>> = {
   400: 'The request is not valid.',
@@ -110,6 +120,7 @@ const viewerWords: Readonly<Record<number, string>> = {
   404: 'There is nothing here. A link may have expired or been withdrawn.',
   409: 'The recording is still being prepared. Please try again in a little while.',
   413: 'The request is too large.',
+  415: 'The request must be JSON.',
   416: 'Only a single byte range inside the file can be given.',
   429: 'Too many attempts. Please wait a moment.',
   503: 'The recording is temporarily not available. Please try again in a little while.',
@@ -118,13 +129,13 @@ const FALLBACK_WORDS = 'Something went wrong on our side.'
 
 /** Turns whatever was thrown into the answer for `audience`. Unknown errors never show their message. */
 export function problemOf(error: unknown, audience: Audience): Problem {
-  if (error instanceof RateLimited)
-    return make('E_RATE_LIMIT', 429, 'Too many attempts. Please wait a moment.', 'later')
+  if (error instanceof RateLimited) return make('E_RATE_LIMIT', 'Too many attempts. Please wait a moment.')
   if (isMosaikError(error)) return ofMosaikError(error, audience)
   const refused = refusedStatus(error)
-  if (refused === 413) return make('E_INPUT', 413, viewerWords[413] ?? '', 'never')
-  if (refused !== undefined) return make('E_INPUT', 400, 'The request could not be read.', 'never')
-  return make('E_INTERNAL', 500, FALLBACK_WORDS, 'later')
+  if (refused === 413) return make('E_TOO_LARGE', viewerWords[413] ?? '')
+  if (refused === 415) return make('E_CONTENT_TYPE', 'The request must be JSON: not packed, and in UTF-8.')
+  if (refused !== undefined) return make('E_INPUT', 'The request could not be read.')
+  return make('E_INTERNAL', FALLBACK_WORDS)
 }
 
 /** Sends a problem as `application/problem+json`; says when to come back where that helps. */
@@ -172,13 +183,11 @@ function waitOf(error: unknown): number | undefined {
 
 function ofMosaikError(error: MosaikError, audience: Audience): Problem {
   if (audience === 'member') {
-    const [status] = table[error.code]
-    return withMissing(make(error.code, status, status === 500 ? FALLBACK_WORDS : error.message, error.retry), error)
+    return withMissing(make(error.code, statusOf(error.code) === 500 ? FALLBACK_WORDS : error.message), error)
   }
   // a recording that is gone and a link that is gone are the same to someone who holds a link
   const code = error.code === 'E_RECORDING_UNKNOWN' ? 'E_LINK_INVALID' : error.code
-  const [status] = table[code]
-  return withMissing(make(code, status, viewerWords[status] ?? FALLBACK_WORDS, errorCodes[code]), error)
+  return withMissing(make(code, viewerWords[statusOf(code)] ?? FALLBACK_WORDS), error)
 }
 
 function withMissing(problem: Problem, { fields }: MosaikError): Problem {
@@ -187,9 +196,9 @@ function withMissing(problem: Problem, { fields }: MosaikError): Problem {
   return names === undefined ? problem : { ...problem, missingNodesCount: names.length }
 }
 
-function make(code: ProblemCode, status: number, detail: string, retry: Retry): Problem {
-  // E_INPUT is 400 as a rule; a body that is too large keeps its own status under the same type
-  return { type: `urn:mosaik:error:${code}`, title: table[code][1], status, code, detail, retry }
+function make(code: ErrorCode, detail: string): Problem {
+  const [status, title] = table[code]
+  return { type: `urn:mosaik:error:${code}`, title, status, code, detail, retry: errorCodes[code] }
 }
 
 /** 4xx that Express and its body parser throw (http-errors): the status is meant for the client. */

@@ -6,8 +6,9 @@ import express from 'express'
 import { MosaikError } from '../domain/errors.ts'
 import type { Role } from '../domain/roles.ts'
 import type { Id } from '../domain/ids.ts'
-import { createApi } from '../http/api/api.ts'
+import { createApi, setApiHeaders } from '../http/api/api.ts'
 import { createHealth } from '../http/api/health.ts'
+import { problemHandler } from '../http/problem.ts'
 import { createUploads } from '../http/uploads/uploads.ts'
 import { createViewerRouter } from '../http/viewer/router.ts'
 import type { WatchPage } from '../http/viewer/watch-page.ts'
@@ -59,10 +60,15 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   app.use(
     createViewerRouter({
       ...{ links: vault.links, reader: vault.reader, recordings: vault.catalog.recordings },
-      ...{ log, clock, publicUrl, page: readWatchPage() },
+      ...{ log, rates: vault.rates, publicUrl, page: readWatchPage() },
     }),
   )
   app.get('/', (_request, response) => response.redirect(302, '/s'))
+  app.use((_request, response) => {
+    setApiHeaders(response)
+    throw new MosaikError('E_ROUTE', 'there is nothing here')
+  })
+  app.use(problemHandler({ audience: 'member', log }))
   server.on('request', app)
   return {
     url,

@@ -1,6 +1,6 @@
 import { isMosaikError, type MosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
-import type { Scheme } from '../domain/dispersal.ts'
+import { checkScheme, type Scheme } from '../domain/dispersal.ts'
 import type { PlacementRule } from '../domain/placement.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { objectName } from '../format/object-names.ts'
@@ -30,6 +30,7 @@ export async function createOrganisation(
   ports: Omit<OrganisationPorts, 'pool' | 'log'>,
   request: { readonly name: string; readonly scheme: Scheme; readonly placementRule: PlacementRule },
 ): Promise<Id> {
+  checkScheme(request.scheme)
   const organisation = toHex(ports.random.bytes(16))
   const keys = await ports.keyring.createOrganisation(organisation)
   const card = await issueFirstCard(ports.primitives, {
@@ -38,13 +39,15 @@ export async function createOrganisation(
     issuedAtMs: ports.clock.nowMs(),
     sign: (message) => ports.keyring.signAsRoot(organisation, 'mosaik/v1/card', message),
   })
+  // The first one is the provider's and stays the first, whatever the clock does.
+  const lastMs = (await ports.catalog.installation.organisations()).at(-1)?.createdAtMs ?? 0
   await ports.catalog.installation.addOrganisation(
     {
       id: organisation,
       name: request.name,
       scheme: request.scheme,
       placementRule: request.placementRule,
-      createdAtMs: ports.clock.nowMs(),
+      createdAtMs: Math.max(ports.clock.nowMs(), lastMs + 1),
       stateGeneration: 0,
       stateSha256: null,
     },

@@ -8,11 +8,13 @@ import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import { fileSource, releaseFile } from '../adapters/file-source.ts'
+import { MemoryRateCounter } from '../adapters/memory-rate-counter.ts'
 import { createPrometheusMetrics } from '../adapters/metrics.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { createNodeDriver } from '../adapters/open-store.ts'
 import { startRedisChild } from '../adapters/redis-child.ts'
+import { RedisRateCounter } from '../adapters/redis-rate-counter.ts'
 import { openSpoolFiles } from '../adapters/spool-files.ts'
 import { createCodecTools } from '../adapters/segment-engine/codec-tools.ts'
 import { createWorkerEngine } from '../adapters/segment-engine/worker-engine.ts'
@@ -31,13 +33,16 @@ import type { JobQueue } from '../ports/jobs.ts'
 import type { Keyring } from '../ports/keyring.ts'
 import type { MediaTool } from '../ports/media.ts'
 import type { Metrics } from '../ports/metrics.ts'
+import type { AccessOperations } from '../ports/access-operations.ts'
 import type { NodeOperations } from '../ports/node-operations.ts'
+import type { RateCounter } from '../ports/rate-counter.ts'
 import type { Intake, SourceAccess, SourceFile } from '../ports/source.ts'
 import type { Spool } from '../ports/spool.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { VaultReader } from '../ports/vault-reader.ts'
 import { createVaultReader } from '../retrieve/open-recording.ts'
 import { newestStateGeneration, type NewestStatePorts } from '../retrieve/newest-state.ts'
+import { createAccessOperations } from './access.ts'
 import type { Config } from './config.ts'
 import { groups as allGroups, stagesOf, type Group } from './groups.ts'
 import { measuredCatalog, measuredDriver, measuredEngine, measuredReader, measuredTable } from './measured.ts'
@@ -88,6 +93,9 @@ export interface Vault {
   readonly nodes: NodeOperations
   readonly pool: CatalogNodePool
   readonly organisations: OrganisationPorts
+  readonly access: AccessOperations
+  /** Shared by all processes on a Redis of their own. */
+  readonly rates: RateCounter
   readonly upkeep: Upkeep
   readonly health: HealthSource
   readonly confinement: string
@@ -236,6 +244,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       closing.push(() => rewrapping.close())
     }
     const organisations: OrganisationPorts = common
+    const access = createAccessOperations({
+      ...common,
+      isReadOnly,
+      organisationAdded: (organisation) => upkeep.stateChanged(organisation),
+    })
+    const rates = does('api') ? openRates(options, installationId, closing) : new MemoryRateCounter(clock)
     const nodes = createNodeOperations({
       ...common,
       driver,
@@ -275,6 +289,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       nodes,
       pool,
       organisations,
+      access,
+      rates,
       upkeep,
       announce,
       health,
@@ -397,6 +413,18 @@ async function openQueue(options: VaultOptions, closing: (() => Promise<unknown>
   const queue = await createBullQueue({ url, clock, log })
   closing.push(() => queue.close())
   return queue
+}
+
+/** One process counts for itself; several on a Redis of their own count together. */
+function openRates(
+  { config, clock, log }: VaultOptions,
+  installationId: Id,
+  closing: (() => Promise<unknown>)[],
+): RateCounter {
+  if (config.redisUrl === undefined) return new MemoryRateCounter(clock)
+  const rates = new RedisRateCounter({ url: config.redisUrl, clock, log, key: fromHex(installationId) })
+  closing.push(() => rates.close())
+  return rates
 }
 
 function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): SourceAccess {

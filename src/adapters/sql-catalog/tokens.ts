@@ -31,6 +31,13 @@ export function tokenCatalog(database: Database): TokenCatalog {
       return row && toToken(row)
     },
 
+    async token(id) {
+      const row = await database.run('read a token', (db) =>
+        db.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst(),
+      )
+      return row && toToken(row)
+    },
+
     async tokens(organisation) {
       const rows = await database.run('list tokens', (db) =>
         db

@@ -1,69 +1,89 @@
-import { Router, type Response } from 'express'
-import type { Links } from '../../access/links.ts'
-import type { Id } from '../../domain/ids.ts'
+import { Router, type RequestHandler, type Response } from 'express'
+import { MosaikError } from '../../domain/errors.ts'
 import type { Catalog } from '../../ports/catalog.ts'
-import type { WorkRow } from '../../ports/catalog/recordings.ts'
-import type { HealthSource } from '../../ports/health.ts'
-import type { NodeOperations } from '../../ports/node-operations.ts'
-import type { Clock, Log, Random } from '../../ports/system.ts'
-import type { VaultReader } from '../../ports/vault-reader.ts'
+import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
+import type { Log } from '../../ports/system.ts'
 import { sendJson } from '../headers.ts'
-import { problemHandler, sendProblem } from '../problem.ts'
-import type { RateLimit } from '../viewer/rate-limit.ts'
-import { authenticate, callerOf } from './authenticate.ts'
-import { healthRoutes } from './health-nodes.ts'
-import { linkRoutes } from './links.ts'
-import { nodeRoutes } from './nodes.ts'
+import { problemHandler } from '../problem.ts'
+import { uploadDescriptions } from '../uploads/described.ts'
+import { accessOperations, type AccessOperationsOptions } from './access.ts'
+import { allow, allowProvider, authenticate, providerCheck } from './authenticate.ts'
+import { downloadOperations, type DownloadOperationsOptions } from './downloads.ts'
+import { linkOperations, type LinkOperationsOptions } from './links.ts'
+import { nodeOperations } from './nodes.ts'
+import { openApiDocument } from './openapi.ts'
+import type { Operation } from './operation.ts'
+import { drainOperations } from './operations.ts'
 import { readJson } from './parsed.ts'
-import { drainRoutes } from './operations.ts'
-import { policyRoutes } from './policy.ts'
-import { recordingRoutes } from './recordings.ts'
-import { workRoutes } from './work.ts'
+import { policyOperations } from './policy.ts'
+import { recordingOperations, type RecordingOperationsOptions } from './recordings.ts'
+import { workOperations } from './work.ts'
+
+type NodeOptions = Parameters<typeof drainOperations>[0]
 
 /** What the API needs. */
-export interface ApiOptions {
-  readonly catalog: Pick<Catalog, 'installation' | 'recordings' | 'work' | 'links' | 'tokens'>
-  readonly links: Links
-  readonly reader: VaultReader
-  readonly nodes: NodeOperations
-  readonly health?: HealthSource
-  readonly clock: Clock
-  readonly random: Random
+export interface ApiOptions
+  extends
+    RecordingOperationsOptions,
+    DownloadOperationsOptions,
+    LinkOperationsOptions,
+    NodeOptions,
+    Omit<AccessOperationsOptions, 'isProvider'> {
+  readonly catalog: Pick<Catalog, 'installation' | 'recordings' | 'work' | 'links' | 'tokens' | 'audit'>
   readonly log: Log
-  /** Where viewers reach the vault, without a slash at the end. */
-  readonly publicUrl: string
-  /** Tells the queue of work that is due now. */
-  readonly announce: (work: Pick<WorkRow, 'id' | 'stage' | 'fence'>, delayMs: number) => void
-  /** Told after a link was revoked. */
-  readonly linksChanged: (organisation: Id) => void
+  readonly rates: RateCounter
   /** Requests of one token; generous when left out. */
   readonly rateLimit?: RateLimit
 }
 
-/** The host API: mount it at `/api/v1`. Bearer tokens by role and organisation, JSON in and out, problems as RFC 9457 has them. */
+/** All operations that `createApi` serves, in the order of the document. */
+export function apiOperations(
+  options: ApiOptions,
+  isProvider = providerCheck(options.catalog.installation),
+): readonly Operation[] {
+  return [
+    ...recordingOperations(options),
+    ...downloadOperations(options),
+    ...linkOperations(options),
+    ...workOperations(options),
+    ...nodeOperations(options),
+    ...drainOperations(options),
+    ...policyOperations(options),
+    ...accessOperations({ ...options, isProvider }),
+  ]
+}
+
+/**
+ * The host API: mount it at `/api/v1`. Routes, checks of what comes in and goes out, and `openapi.json` are all made of one list of
+ * operations. Bearer tokens by role and organisation, JSON in and out, problems as RFC 9457 has them.
+ */
 export function createApi(options: ApiOptions): Router {
-  const { catalog, clock, log, rateLimit } = options
+  const { catalog, rates, log, rateLimit, publicUrl } = options
+  const isProvider = providerCheck(catalog.installation)
+  const operations = apiOperations(options, isProvider)
+  const document = openApiDocument(
+    [...operations, ...uploadDescriptions],
+    `${new URL(publicUrl).pathname.replace(/\/+$/, '')}/api/v1`,
+  )
   const router = Router({ caseSensitive: true })
   router.use((_request, response, next) => {
     setApiHeaders(response)
     next()
   })
-  router.use(authenticate({ tokens: catalog.tokens, clock, rateLimit }))
+  // It is the same for everyone, and holds nothing of this vault.
+  router.get('/openapi.json', (_request, response) => sendJson(response, 200, document))
+  router.use(authenticate({ tokens: catalog.tokens, rates, rateLimit }))
   router.use(...readJson())
-
-  router.get('/whoami', async (request, response) => {
-    const { token, name, role, organisation } = callerOf(request)
-    const row = await catalog.installation.organisation(organisation)
-    sendJson(response, 200, { token, name, role, organisation: { id: organisation, name: row?.name ?? null } })
+  for (const { method, path, roles, isOfProvider = false, handle } of operations) {
+    const guards: RequestHandler[] = [allow(...roles), ...(isOfProvider ? [allowProvider(isProvider)] : [])]
+    router[method](routeOf(path), ...guards, handle)
+  }
+  for (const [path, there] of Map.groupBy(operations, ({ path }) => path)) {
+    router.all(routeOf(path), refuseMethod(there))
+  }
+  router.use(() => {
+    throw new MosaikError('E_ROUTE', 'there is no such route; /api/v1/openapi.json lists them')
   })
-  router.use(recordingRoutes(options))
-  router.use(linkRoutes(options))
-  router.use(policyRoutes(options))
-  const { health, nodes } = options
-  if (health) router.use(healthRoutes({ health }), drainRoutes({ health, nodes }))
-  router.use(nodeRoutes(options))
-  router.use(workRoutes(options))
-  router.use((_request, response) => sendNotFound(response, 'there is no such route'))
   router.use(problemHandler({ audience: 'member', log }))
   return router
 }
@@ -77,8 +97,16 @@ export function setApiHeaders(response: Response): void {
   response.setHeader('Referrer-Policy', 'no-referrer')
 }
 
-/** 404 for what is neither a recording nor a node. */
-export function sendNotFound(response: Response, detail: string): void {
-  const type = 'urn:mosaik:error:E_INPUT'
-  sendProblem(response, { type, title: 'Not found', status: 404, code: 'E_INPUT', detail, retry: 'never' })
+/** `/recordings/{id}` as Express writes it. */
+function routeOf(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ':$1')
+}
+
+function refuseMethod(there: readonly Operation[]): RequestHandler {
+  const methods = there.map(({ method }) => method.toUpperCase())
+  const allowed = [...methods, ...(methods.includes('GET') ? ['HEAD'] : [])].join(', ')
+  return (_request, response) => {
+    response.setHeader('Allow', allowed)
+    throw new MosaikError('E_METHOD', `this is for ${allowed}`)
+  }
 }

@@ -3,10 +3,9 @@ import type { Request, RequestHandler } from 'express'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Role } from '../../domain/roles.ts'
-import type { TokenCatalog } from '../../ports/catalog/access.ts'
-import type { Clock } from '../../ports/system.ts'
+import type { InstallationCatalog, TokenCatalog } from '../../ports/catalog/access.ts'
+import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
 import { RateLimited } from '../problem.ts'
-import { SlidingWindow, type RateLimit } from '../viewer/rate-limit.ts'
 
 /** Who asks, as the token says. */
 export interface Caller {
@@ -22,8 +21,8 @@ export interface Caller {
 /** What authentication needs. */
 export interface AuthenticationOptions {
   readonly tokens: Pick<TokenCatalog, 'tokenByHash'>
-  readonly clock: Clock
-  /** Requests of one token; of this process only. */
+  readonly rates: RateCounter
+  /** Requests of one token. */
   readonly rateLimit?: RateLimit | undefined
 }
 
@@ -38,8 +37,7 @@ const callers = new WeakMap<object, Caller>()
  * Finds the caller by the bearer token's SHA-256, which is all that the catalog has. Every request costs one hash and one look-up,
  * whatever it carried. No token, an unknown and a revoked one are the same 401.
  */
-export function authenticate({ tokens, clock, rateLimit = API_RATE_LIMIT }: AuthenticationOptions): RequestHandler {
-  const requests = new SlidingWindow(rateLimit)
+export function authenticate({ tokens, rates, rateLimit = API_RATE_LIMIT }: AuthenticationOptions): RequestHandler {
   return async (request, _response, next) => {
     const presented = bearerPattern.exec(request.headers.authorization ?? '')?.[1] ?? ''
     const usable = presented !== '' && presented.length <= TOKEN_MAX_CHARACTERS
@@ -50,7 +48,7 @@ export function authenticate({ tokens, clock, rateLimit = API_RATE_LIMIT }: Auth
     if (!usable || row === undefined || row.revokedAtMs !== null) {
       throw new MosaikError('E_UNAUTHORIZED', 'send a valid token as "Authorization: Bearer …"')
     }
-    const waitMs = requests.attempt(row.id, clock.monotonicMs())
+    const waitMs = await rates.attempt('api', row.id, rateLimit)
     if (waitMs > 0) throw new RateLimited(waitMs)
     const { id: token, name, role, organisation, tokenSha256 } = row
     callers.set(request, { token, name, role, organisation, tokenSha256 })
@@ -71,6 +69,27 @@ export function allow(...roles: readonly Role[]): RequestHandler {
     const { role } = callerOf(request)
     if (!roles.includes(role)) {
       throw new MosaikError('E_FORBIDDEN', `this needs a token of the role ${roles.join(' or ')}; yours is ${role}`)
+    }
+    next()
+  }
+}
+
+/** Tells whether an organisation is the provider's: the first of the installation, which stays the first. */
+export function providerCheck(
+  installation: Pick<InstallationCatalog, 'organisations'>,
+): (organisation: Id) => Promise<boolean> {
+  let provider: Id | undefined
+  return async (organisation) => {
+    provider ??= (await installation.organisations())[0]?.id
+    return organisation === provider
+  }
+}
+
+/** Lets only the provider's organisation pass. @throws E_FORBIDDEN */
+export function allowProvider(isProvider: ReturnType<typeof providerCheck>): RequestHandler {
+  return async (request, _response, next) => {
+    if (!(await isProvider(callerOf(request).organisation))) {
+      throw new MosaikError('E_FORBIDDEN', "this concerns all organisations: it needs a token of the provider's own")
     }
     next()
   }

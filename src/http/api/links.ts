@@ -1,4 +1,3 @@
-import { Router } from 'express'
 import { drawPasscode } from '../../access/passcode.ts'
 import type { Links } from '../../access/links.ts'
 import { parseDuration } from '../../domain/duration.ts'
@@ -7,15 +6,14 @@ import type { Id } from '../../domain/ids.ts'
 import type { Link } from '../../domain/link.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { Random } from '../../ports/system.ts'
-import { sendJson } from '../headers.ts'
-import { allow, callerOf } from './authenticate.ts'
-import { linkRequest } from './links-schema.ts'
-import { idOf, parsed } from './parsed.ts'
+import { createdLink, linkList, linkRequest } from './links-schema.ts'
+import { operation, type Operation } from './operation.ts'
+import { idOf } from './parsed.ts'
 import { isoTime } from './recording-view.ts'
 import { recordingOf } from './recordings.ts'
 
-/** What the routes of links need. */
-export interface LinkRoutesOptions {
+/** What the operations of links need. */
+export interface LinkOperationsOptions {
   readonly catalog: Pick<Catalog, 'recordings' | 'links'>
   readonly links: Links
   readonly random: Random
@@ -26,47 +24,87 @@ export interface LinkRoutesOptions {
 }
 
 /** `/recordings/:id/links` and `/links/:id`: made, listed, revoked by hosts. */
-export function linkRoutes({ catalog, links, random, publicUrl, linksChanged }: LinkRoutesOptions): Router {
-  const router = Router({ caseSensitive: true })
+export function linkOperations({
+  catalog,
+  links,
+  random,
+  publicUrl,
+  linksChanged,
+}: LinkOperationsOptions): Operation[] {
   const prefix = publicUrl.replace(/\/+$/, '')
-
-  router.post('/recordings/:id/links', allow('host'), async (request, response) => {
-    const { expiresIn, maxViews, allowDownload, ...asked } = parsed(linkRequest, request.body, 'the body')
-    const { id: recording, organisation, state } = await recordingOf(request, catalog)
-    if (state === 'failed') {
-      throw new MosaikError(
-        'E_CONFLICT',
-        'this recording was never stored, so a link would lead nowhere; retry it first',
-      )
-    }
-    const ttlMs = typeof expiresIn === 'string' ? parseDuration(expiresIn, 'expiresIn') : expiresIn
-    const passcode = asked.passcode === true ? drawPasscode(random) : asked.passcode
-    const terms = { ttlMs, maxViews, allowDownload, passcode }
-    const { link, urlPath } = await links.create({ organisation, recording }, terms)
-    sendJson(response, 201, {
-      id: link.id,
-      url: `${prefix}${urlPath}`,
-      expiresAt: isoTime(link.expiresAtMs),
-      ...(asked.passcode === true ? { passcode } : {}),
-    })
-  })
-
-  router.get('/recordings/:id/links', allow('host'), async (request, response) => {
-    const { id } = await recordingOf(request, catalog)
-    sendJson(response, 200, { links: (await links.list(id)).map(linkItemOf) })
-  })
-
-  router.delete('/links/:id', allow('host'), async (request, response) => {
-    const id = idOf(request.params['id'], unknownLink)
-    const { organisation } = callerOf(request)
-    const link = await catalog.links.link(id)
-    if (link?.organisation !== organisation) throw unknownLink()
-    await links.revoke(id)
-    linksChanged(organisation)
-    response.statusCode = 204
-    response.end()
-  })
-  return router
+  return [
+    operation(
+      {
+        ...{ id: 'createLink', method: 'post', path: '/recordings/{id}/links', tag: 'links' },
+        summary: { en: 'Makes a link for viewers', de: 'Macht einen Link für Zuschauer' },
+        ...{ roles: ['host'], problems: ['E_RECORDING_UNKNOWN', 'E_CONFLICT'] },
+        body: linkRequest.default({}),
+        answer: {
+          status: 201,
+          says: { en: 'The link, shown once.', de: 'Der Link, einmal gezeigt.' },
+          json: createdLink,
+        },
+      },
+      async (call) => {
+        const { expiresIn, maxViews, allowDownload, ...asked } = call.body
+        const { id: recording, organisation, state } = await recordingOf(call, catalog)
+        if (state === 'failed') {
+          throw new MosaikError(
+            'E_CONFLICT',
+            'this recording was never stored, so a link would lead nowhere; retry it first',
+          )
+        }
+        const ttlMs = typeof expiresIn === 'string' ? parseDuration(expiresIn, 'expiresIn') : expiresIn
+        const passcode = asked.passcode === true ? drawPasscode(random) : asked.passcode
+        const terms = { ttlMs, maxViews, allowDownload, passcode }
+        const { link, urlPath } = await links.create({ organisation, recording }, terms)
+        return {
+          id: link.id,
+          url: `${prefix}${urlPath}`,
+          expiresAt: isoTime(link.expiresAtMs),
+          ...(asked.passcode === true ? { passcode } : {}),
+        }
+      },
+    ),
+    operation(
+      {
+        ...{ id: 'listLinks', method: 'get', path: '/recordings/{id}/links', tag: 'links' },
+        summary: {
+          en: 'Lists the links of a recording, with views',
+          de: 'Listet die Links einer Aufzeichnung, mit Aufrufen',
+        },
+        ...{ roles: ['host'], problems: ['E_RECORDING_UNKNOWN'] },
+        answer: {
+          status: 200,
+          says: { en: 'The links, without their tokens.', de: 'Die Links, ohne ihre Token.' },
+          json: linkList,
+        },
+      },
+      async (call) => {
+        const { id } = await recordingOf(call, catalog)
+        return { links: (await links.list(id)).map(linkItemOf) }
+      },
+    ),
+    operation(
+      {
+        ...{ id: 'revokeLink', method: 'delete', path: '/links/{id}', tag: 'links' },
+        summary: { en: 'Ends a link now', de: 'Beendet einen Link sofort' },
+        about: {
+          en: 'Running players stop within five seconds. May be repeated.',
+          de: 'Laufende Wiedergaben enden binnen fünf Sekunden. Darf wiederholt werden.',
+        },
+        ...{ roles: ['host'], problems: ['E_LINK_INVALID'] },
+        answer: { status: 204, says: { en: 'It is revoked.', de: 'Er ist widerrufen.' } },
+      },
+      async ({ caller: { organisation }, params }) => {
+        const id = idOf(params['id'], unknownLink)
+        const link = await catalog.links.link(id)
+        if (link?.organisation !== organisation) throw unknownLink()
+        await links.revoke(id)
+        linksChanged(organisation)
+      },
+    ),
+  ]
 }
 
 function unknownLink(): MosaikError {

@@ -1,50 +1,88 @@
-import { Router } from 'express'
 import { MosaikError } from '../../domain/errors.ts'
+import type { HealthSource } from '../../ports/health.ts'
 import type { NodeOperations, NodeReport } from '../../ports/node-operations.ts'
-import { sendJson } from '../headers.ts'
-import { allow } from './authenticate.ts'
-import { nodeChange, nodeRequest } from './nodes-schema.ts'
-import { idOf, parsed } from './parsed.ts'
-import { nothing } from './recordings-schema.ts'
+import { healthReport, nodeChange, nodeList, nodeReport, nodeRequest } from './nodes-schema.ts'
+import { operation, type Operation } from './operation.ts'
+import { idOf } from './parsed.ts'
 
-/** `/nodes`: what operators do with nodes while the vault runs. */
-export function nodeRoutes({ nodes }: { readonly nodes: NodeOperations }): Router {
-  const router = Router({ caseSensitive: true })
-  router.use('/nodes', allow('operator'))
-
-  router.get('/nodes', async (_request, response) => {
-    sendJson(response, 200, { nodes: (await nodes.list()).map(reportOf) })
-  })
-
-  router.post('/nodes', async (request, response) => {
-    const added = await nodes.add(parsed(nodeRequest, request.body, 'the body'))
-    sendJson(response, 201, reportOf(added))
-  })
-
-  router.post('/nodes/:id/probe', async (request, response) => {
-    parsed(nothing, request.body, 'the body')
-    sendJson(response, 200, reportOf(await nodes.probe(idOf(request.params['id'], unknownNode))))
-  })
-
-  router.patch('/nodes/:id', async (request, response) => {
-    const { state } = parsed(nodeChange, request.body, 'the body')
-    const id = idOf(request.params['id'], unknownNode)
-    const present = (await nodes.list()).find((node) => node.id === id)
-    if (present === undefined) throw unknownNode()
-    if (present.state !== 'active' && present.state !== 'read-only') {
-      throw new MosaikError('E_CONFLICT', `a node that is ${present.state} does not become ${state} again`)
-    }
-    await nodes.setState(id, state)
-    sendJson(response, 200, reportOf({ ...present, state }))
-  })
-  return router
+/** `/nodes`: what operators of the provider do with nodes while the vault runs. */
+export function nodeOperations({
+  nodes,
+  health,
+}: {
+  readonly nodes: NodeOperations
+  readonly health: HealthSource
+}): Operation[] {
+  const forOperators = { tag: 'nodes', roles: ['operator'], isOfProvider: true } as const
+  return [
+    operation(
+      {
+        ...{ id: 'listNodes', method: 'get', path: '/nodes', ...forOperators },
+        summary: { en: 'Lists the storage nodes', de: 'Listet die Speicherknoten' },
+        answer: { status: 200, says: { en: 'The nodes.', de: 'Die Knoten.' }, json: nodeList },
+      },
+      async () => ({ nodes: (await nodes.list()).map(reportOf) }),
+    ),
+    operation(
+      {
+        ...{ id: 'addNode', method: 'post', path: '/nodes', ...forOperators },
+        summary: { en: 'Probes a store and adds it', de: 'Prüft einen Speicher und nimmt ihn auf' },
+        problems: ['E_NODE_UNSUITABLE', 'E_NODE_FOREIGN', 'E_NODE_UNREACHABLE', 'E_NODE_REFUSED', 'E_CONFLICT'],
+        body: nodeRequest,
+        answer: { status: 201, says: { en: 'The node.', de: 'Der Knoten.' }, json: nodeReport },
+      },
+      async ({ body }) => reportOf(await nodes.add(body)),
+    ),
+    operation(
+      {
+        ...{ id: 'getHealth', method: 'get', path: '/nodes/health', ...forOperators },
+        summary: {
+          en: 'How the vault is, and what would be lost if somebody vanished',
+          de: 'Wie es dem Tresor geht, und was verloren wäre, wenn jemand verschwände',
+        },
+        answer: { status: 200, says: { en: 'The report.', de: 'Der Bericht.' }, json: healthReport },
+      },
+      ({ signal }) => health.report(signal),
+    ),
+    operation(
+      {
+        ...{ id: 'probeNode', method: 'post', path: '/nodes/{id}/probe', ...forOperators },
+        summary: { en: 'Tries again what a node can do', de: 'Prüft noch einmal, was ein Knoten kann' },
+        problems: ['E_NODE_UNKNOWN', 'E_NODE_UNREACHABLE', 'E_NODE_REFUSED'],
+        answer: { status: 200, says: { en: 'The node.', de: 'Der Knoten.' }, json: nodeReport },
+      },
+      async ({ params }) => reportOf(await nodes.probe(idOf(params['id'], unknownNode))),
+    ),
+    operation(
+      {
+        ...{ id: 'changeNode', method: 'patch', path: '/nodes/{id}', ...forOperators },
+        summary: {
+          en: 'Opens a node for writing, or closes it',
+          de: 'Öffnet einen Knoten zum Schreiben oder schließt ihn',
+        },
+        problems: ['E_NODE_UNKNOWN', 'E_CONFLICT'],
+        body: nodeChange,
+        answer: { status: 200, says: { en: 'The node.', de: 'Der Knoten.' }, json: nodeReport },
+      },
+      async ({ params, body: { state } }) => {
+        const id = idOf(params['id'], unknownNode)
+        const present = (await nodes.list()).find((node) => node.id === id)
+        if (present === undefined) throw unknownNode()
+        if (present.state !== 'active' && present.state !== 'read-only') {
+          throw new MosaikError('E_CONFLICT', `a node that is ${present.state} does not become ${state} again`)
+        }
+        await nodes.setState(id, state)
+        return reportOf({ ...present, state })
+      },
+    ),
+  ]
 }
 
-function unknownNode(): MosaikError {
+/** The node that does not exist. */
+export function unknownNode(): MosaikError {
   return new MosaikError('E_NODE_UNKNOWN', 'there is no such node')
 }
 
-/** Field by field, so that nothing more ever leaves than the schema says. */
 function reportOf(node: NodeReport): NodeReport {
   const { id, name, driver, state, country, operator, parent, site } = node
   const { settings, capabilities, objectsCount, bytes, trouble } = node

@@ -1,47 +1,24 @@
-import { Router } from 'express'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { HealthSource } from '../../ports/health.ts'
 import type { NodeOperations, NodeReport } from '../../ports/node-operations.ts'
-import { sendJson } from '../headers.ts'
-import { allow } from './authenticate.ts'
-import { idOf, parsed } from './parsed.ts'
-import { nothing } from './recordings-schema.ts'
+import { drainProgress, drainState } from './nodes-schema.ts'
+import { unknownNode } from './nodes.ts'
+import { operation, type Operation } from './operation.ts'
+import { idOf } from './parsed.ts'
 
 /**
  * `/nodes/:id/drain`: empties a node. Its shares are computed anew onto others in the background; the node is read as long as it is there.
  * POST begins, or goes on; DELETE pauses: the node is then read-only; GET tells how far it is.
  */
-export function drainRoutes({
+export function drainOperations({
   nodes,
   health,
 }: {
   readonly nodes: NodeOperations
   readonly health: HealthSource
-}): Router {
-  const router = Router({ caseSensitive: true })
-  router.use('/nodes/:id/drain', allow('operator'))
-
-  router.get('/nodes/:id/drain', async (request, response) => {
-    const gone = new AbortController()
-    response.once('close', () => gone.abort())
-    sendJson(response, 200, await progress(await find(request.params['id']), gone.signal))
-  })
-
-  router.post('/nodes/:id/drain', async (request, response) => {
-    parsed(nothing, request.body, 'the body')
-    const node = await find(request.params['id'])
-    refuse(node, ['active', 'read-only', 'draining'])
-    await nodes.setState(node.id, 'draining')
-    sendJson(response, 202, { node: node.id, state: 'draining' })
-  })
-
-  router.delete('/nodes/:id/drain', async (request, response) => {
-    const node = await find(request.params['id'])
-    refuse(node, ['draining'])
-    await nodes.setState(node.id, 'read-only')
-    sendJson(response, 200, { node: node.id, state: 'read-only' })
-  })
+}): Operation[] {
+  const forOperators = { tag: 'nodes', roles: ['operator'], isOfProvider: true, path: '/nodes/{id}/drain' } as const
 
   async function find(id: string | undefined): Promise<NodeReport> {
     const wanted: Id = idOf(id, unknownNode)
@@ -50,28 +27,62 @@ export function drainRoutes({
     return node
   }
 
-  async function progress({ id, name, state, objectsCount, bytes }: NodeReport, signal: AbortSignal) {
-    const { backlog, repairEtaMs } = await health.report(signal)
-    const leaving = backlog.find(({ kind }) => kind === 'leaving')?.count ?? 0
-    return {
-      node: id,
-      name,
-      state,
-      /** What lies there still, what waits for its deletion included. */
-      ...{ objectsLeft: objectsCount, bytesLeft: bytes },
-      /** Shares of all draining nodes that have not been moved yet. */
-      sharesWaiting: leaving,
-      etaMs: leaving === 0 ? null : repairEtaMs,
-    }
-  }
-  return router
+  return [
+    operation(
+      {
+        ...{ id: 'getDrain', method: 'get', ...forOperators },
+        summary: { en: 'How far a drain is', de: 'Wie weit das Leeren ist' },
+        problems: ['E_NODE_UNKNOWN'],
+        answer: { status: 200, says: { en: 'What is left.', de: 'Was noch bleibt.' }, json: drainProgress },
+      },
+      async ({ params, signal }) => {
+        const { id, name, state, objectsCount, bytes } = await find(params['id'])
+        const { backlog, repairEtaMs } = await health.report(signal)
+        const leaving = backlog.find(({ kind }) => kind === 'leaving')?.count ?? 0
+        return {
+          ...{ node: id, name, state, objectsLeft: objectsCount, bytesLeft: bytes },
+          ...{ sharesWaiting: leaving, etaMs: leaving === 0 ? null : repairEtaMs },
+        }
+      },
+    ),
+    operation(
+      {
+        ...{ id: 'drainNode', method: 'post', ...forOperators },
+        summary: {
+          en: 'Empties a node in the background, or goes on',
+          de: 'Leert einen Knoten im Hintergrund, oder fährt fort',
+        },
+        problems: ['E_NODE_UNKNOWN', 'E_CONFLICT'],
+        answer: { status: 202, says: { en: 'It has begun.', de: 'Es hat begonnen.' }, json: drainState },
+      },
+      async ({ params }) => {
+        const node = await find(params['id'])
+        refuse(node, ['active', 'read-only', 'draining'])
+        await nodes.setState(node.id, 'draining')
+        return { node: node.id, state: 'draining' as const }
+      },
+    ),
+    operation(
+      {
+        ...{ id: 'pauseDrain', method: 'delete', ...forOperators },
+        summary: {
+          en: 'Pauses a drain; the node stays read-only',
+          de: 'Hält das Leeren an; der Knoten bleibt nur lesbar',
+        },
+        problems: ['E_NODE_UNKNOWN', 'E_CONFLICT'],
+        answer: { status: 200, says: { en: 'It is paused.', de: 'Es ist angehalten.' }, json: drainState },
+      },
+      async ({ params }) => {
+        const node = await find(params['id'])
+        refuse(node, ['draining'])
+        await nodes.setState(node.id, 'read-only')
+        return { node: node.id, state: 'read-only' as const }
+      },
+    ),
+  ]
 }
 
 function refuse(node: NodeReport, from: readonly NodeReport['state'][]): void {
   if (from.includes(node.state)) return
   throw new MosaikError('E_CONFLICT', `node ${node.name} is ${node.state}`)
-}
-
-function unknownNode(): MosaikError {
-  return new MosaikError('E_NODE_UNKNOWN', 'there is no such node')
 }

@@ -48,7 +48,7 @@ export function readJson(): readonly [RequestHandler, RequestHandler, ErrorReque
       const hasBody =
         request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
       if (hasBody && request.is('application/json') === false) {
-        throw new MosaikError('E_INPUT', 'send JSON, with Content-Type: application/json')
+        throw new MosaikError('E_CONTENT_TYPE', 'send JSON, with Content-Type: application/json')
       }
       next()
     },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { answerSchemas, idSchema as id, told } from '../api/described.ts'
 import { safeFileName } from '../headers.ts'
 
-const id = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 lower-case hexadecimal digits')
 const words = (maxLength: number) =>
   z
     .string()
@@ -53,13 +53,18 @@ export const recordingMetadata = z.strictObject({
 })
 
 /** Answer of `GET /uploads/:id`. */
-export const uploadView = z.strictObject({
-  id,
-  state: z.enum(['receiving', 'complete', 'consumed', 'aborted']),
-  offsetBytes: z.number(),
-  lengthBytes: z.number().nullable(),
-  /** The recording that was made of it; null until the upload is complete, and for captions until a recording names them. */
-  recording: id.nullable(),
-})
+export const uploadView = z
+  .strictObject({
+    id,
+    state: z.enum(['receiving', 'complete', 'consumed', 'aborted']),
+    offsetBytes: z.number(),
+    lengthBytes: z.number().nullable(),
+    recording: told(
+      id.nullable(),
+      'The recording that was made of it; null until the upload is complete, and for captions until a recording names them.',
+      'Die Aufzeichnung, die daraus wurde; null, bis alles da ist, und bei Untertiteln, bis eine Aufzeichnung sie nennt.',
+    ),
+  })
+  .register(answerSchemas, { id: 'Upload' })
 
 export type RecordingMetadata = z.infer<typeof recordingMetadata>

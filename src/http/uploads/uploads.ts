@@ -1,14 +1,14 @@
 import { Server, type ServerOptions } from '@tus/server'
 import { Router, type Request, type Response } from 'express'
-import { MosaikError, isMosaikError } from '../../domain/errors.ts'
+import { MosaikError, isMosaikError, type ErrorCode } from '../../domain/errors.ts'
 import { isId, toHex } from '../../domain/ids.ts'
 import type { TokenCatalog, UploadRow } from '../../ports/catalog/access.ts'
+import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
 import type { Random } from '../../ports/system.ts'
 import { setApiHeaders } from '../api/api.ts'
 import { allow, authenticate, callerOf } from '../api/authenticate.ts'
 import { sendJson } from '../headers.ts'
 import { problemHandler, problemOf, type Problem } from '../problem.ts'
-import type { RateLimit } from '../viewer/rate-limit.ts'
 import { captionsOf, checkLength, settle, type FinishPorts } from './finish.ts'
 import { UploadLocker } from './locker.ts'
 import { checkedMetadata } from './metadata.ts'
@@ -18,6 +18,7 @@ import { UploadStore } from './upload-store.ts'
 export interface UploadsOptions extends FinishPorts {
   readonly tokens: Pick<TokenCatalog, 'tokenByHash'>
   readonly random: Random
+  readonly rates: RateCounter
   /** Its path goes in front of the `Location` of new uploads. */
   readonly publicUrl: string
   /** Largest upload; 256 GiB when left out. */
@@ -42,7 +43,7 @@ type Hook = Parameters<NonNullable<ServerOptions['onIncomingRequest']>>[0]
  * goes on with it; to others it does not exist. When the last byte is sealed the recording is deposited, once.
  */
 export function createUploads(options: UploadsOptions): Router {
-  const { clock, log, tokens, rateLimit } = options
+  const { clock, log, tokens, rates, rateLimit } = options
   const locker = new UploadLocker(clock)
   const store = new UploadStore(options, (upload) => locker.isHeld(upload))
   const problems = new WeakSet<object>()
@@ -64,7 +65,7 @@ export function createUploads(options: UploadsOptions): Router {
     setApiHeaders(response)
     next()
   })
-  router.use(authenticate({ tokens, clock, rateLimit }), allow('host'))
+  router.use(authenticate({ tokens, rates, rateLimit }), allow('host'))
   router.get('/:id', async (request, response, next) => {
     // Express gives HEAD to GET's handlers too: that one is tus's own.
     if (request.method === 'HEAD') return next()
@@ -179,11 +180,18 @@ const wordsOfStatus: Readonly<Record<number, string>> = {
   413: 'this is more than the upload may have',
 }
 
+const codesOfStatus: Readonly<Record<number, ErrorCode>> = {
+  404: 'E_UPLOAD_UNKNOWN',
+  409: 'E_CONFLICT',
+  410: 'E_UPLOAD_UNKNOWN',
+  413: 'E_TOO_LARGE',
+}
+
 /** A problem for what tus, or a hook of ours, threw. Words of unknown errors are never shown. */
 function problemOfTus(error: unknown): Problem {
   const status = typeof error === 'object' && error !== null && 'status_code' in error ? error.status_code : undefined
   if (isMosaikError(error) || typeof status !== 'number' || status >= 500) return problemOf(error, 'member')
-  const known: Problem = problemOf(new MosaikError(status === 409 ? 'E_CONFLICT' : 'E_INPUT', ''), 'member')
+  const known: Problem = problemOf(new MosaikError(codesOfStatus[status] ?? 'E_INPUT', ''), 'member')
   return { ...known, status, detail: wordsOfStatus[status] ?? wordsOfStatus[400] ?? '' }
 }
 

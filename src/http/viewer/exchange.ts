@@ -3,11 +3,12 @@ import { z } from 'zod'
 import type { Links, ViewerSession } from '../../access/links.ts'
 import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import { PASSCODE_MAX_CHARS } from '../../domain/link.ts'
-import type { Clock, Log } from '../../ports/system.ts'
+import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
+import type { Log } from '../../ports/system.ts'
 import { sendJson } from '../headers.ts'
 import { RateLimited } from '../problem.ts'
 import { sessionCookie } from './session-cookie.ts'
-import { SlidingWindow, type RateLimit } from './rate-limit.ts'
+import { networkOf } from './rate-limit.ts'
 
 /** Largest body of an exchange; a token has about 130 characters, a passcode may have letters of four bytes. */
 export const EXCHANGE_MAX_BYTES = 4096
@@ -24,22 +25,23 @@ const bodySchema = z.strictObject({
 export interface ExchangeOptions {
   readonly links: Links
   readonly log: Log
-  readonly clock: Clock
+  readonly rates: RateCounter
   readonly publicUrl: URL
   readonly rateLimit: RateLimit
 }
 
 /** First handler of an exchange: refuses other sites and those who try too often, before a byte of the body is read. */
-export function admitExchange({ clock, publicUrl, rateLimit, log }: ExchangeOptions): RequestHandler {
-  const attempts = new SlidingWindow(rateLimit)
-  return (request, _response, next) => {
-    const waitMs = attempts.attempt(request.ip ?? '', clock.monotonicMs())
+export function admitExchange({ rates, publicUrl, rateLimit, log }: ExchangeOptions): RequestHandler {
+  return async (request, _response, next) => {
+    const waitMs = await rates.attempt('exchange', networkOf(request.ip ?? ''), rateLimit)
     if (waitMs > 0) {
       log.warn('view.throttled', { waitMs })
       throw new RateLimited(waitMs)
     }
     if (!isSameOrigin(request, publicUrl))
       throw new MosaikError('E_FORBIDDEN', 'an exchange comes from the watch page only')
+    if (!request.is('application/json'))
+      throw new MosaikError('E_CONTENT_TYPE', 'send JSON, with Content-Type: application/json')
     next()
   }
 }

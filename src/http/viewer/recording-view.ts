@@ -168,6 +168,11 @@ export function inlineMediaType({ kind, mediaType }: ManifestAsset): string | un
   return undefined
 }
 
+/** An original's own type only where a browser cannot run it. */
+export function downloadMediaType({ mediaType }: ManifestAsset): string {
+  return /^(?:video|audio)\/[a-z0-9.+-]+$/i.test(mediaType) ? mediaType : 'application/octet-stream'
+}
+
 function playable(manifest: Manifest): Rendition[] {
   return manifest.assets.filter((asset): asset is Rendition => asset.kind === 'rendition' && asset.playback !== null)
 }

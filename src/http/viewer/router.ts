@@ -2,15 +2,16 @@ import express, { Router, type Request, type Response } from 'express'
 import type { Links } from '../../access/links.ts'
 import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import type { Link } from '../../domain/link.ts'
-import type { ManifestAsset } from '../../domain/recording.ts'
 import type { RecordingCatalog } from '../../ports/catalog/recordings.ts'
-import type { Clock, Log } from '../../ports/system.ts'
+import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
+import type { Log } from '../../ports/system.ts'
 import type { AssetReader, VaultReader } from '../../ports/vault-reader.ts'
 import { attachment, sendJson, sendText, setViewerHeaders } from '../headers.ts'
 import { RateLimited, problemHandler } from '../problem.ts'
 import { EXCHANGE_MAX_BYTES, admitExchange, exchangeToken } from './exchange.ts'
-import { EXCHANGE_RATE_LIMIT, SEGMENT_RATE_LIMIT, SlidingWindow, wastedSegments, type RateLimit } from './rate-limit.ts'
+import { EXCHANGE_RATE_LIMIT, SEGMENT_RATE_LIMIT, wastedSegments } from './rate-limit.ts'
 import {
+  downloadMediaType,
   inlineMediaType,
   isPlayable,
   masterPlaylistOf,
@@ -30,7 +31,7 @@ export interface ViewerRouterOptions {
   /** Asked how a recording is that cannot be played. */
   readonly recordings: Pick<RecordingCatalog, 'get'>
   readonly log: Log
-  readonly clock: Clock
+  readonly rates: RateCounter
   /** Where viewers reach the vault. With https cookies are Secure; its path is the prefix under which the router is reached. */
   readonly publicUrl: string
   readonly page: WatchPage
@@ -117,11 +118,10 @@ function visitHandlers({
   links,
   reader,
   recordings,
-  clock,
+  rates,
   segmentRateLimit = SEGMENT_RATE_LIMIT,
 }: ViewerRouterOptions): (visit: Visit, file: string) => Promise<void> {
   const streams = new Map<string, number>()
-  const segments = new SlidingWindow(segmentRateLimit)
 
   /** Opens anew for each request: keys stay in memory no longer than that. */
   async function open({ link, abort }: Visit, purpose: 'play' | 'download') {
@@ -150,8 +150,9 @@ function visitHandlers({
       const etag = sessionEtag(cookieSecret, asset.asset)
       await sendAsset(request, response, {
         ...{ reader: asset, mediaType, etag, disposition, signal: abort.signal },
-        bill: (startBytes, endBytes) => {
-          const waitMs = segments.attempt(grant, clock.monotonicMs(), wastedSegments(startBytes, endBytes))
+        bill: async (startBytes, endBytes) => {
+          const count = wastedSegments(startBytes, endBytes)
+          const waitMs = await rates.attempt('segments', grant, segmentRateLimit, count)
           if (waitMs > 0) throw new RateLimited(waitMs)
         },
       })
@@ -214,9 +215,4 @@ function visitHandlers({
     if (mediaType === undefined) throw new MosaikError('E_ASSET_UNKNOWN', 'originals are downloaded, not played')
     await stream(visit, asset, mediaType)
   }
-}
-
-/** An original's own type only where a browser cannot run it. */
-function downloadMediaType({ mediaType }: ManifestAsset): string {
-  return /^(?:video|audio)\/[a-z0-9.+-]+$/i.test(mediaType) ? mediaType : 'application/octet-stream'
 }

@@ -14,7 +14,7 @@ export interface AssetDelivery {
   /** Content-Disposition; absent: shown in place. */
   readonly disposition?: string | undefined
   /** Told what is going to be read, before it is: throws when it is too much. */
-  readonly bill?: (startBytes: number, endBytes: number) => void
+  readonly bill?: (startBytes: number, endBytes: number) => Promise<void>
   /** Aborts the reading; an answer that has begun is then broken off. */
   readonly signal: AbortSignal
 }
@@ -50,7 +50,7 @@ export async function sendAsset(request: Request, response: Response, delivery: 
   const [startBytes, endBytes] = range.kind === 'part' ? [range.startBytes, range.endBytes] : [0, sizeBytes]
   const lengthBytes = endBytes - startBytes
   const isHead = request.method === 'HEAD'
-  if (!isHead) bill?.(startBytes, endBytes)
+  if (!isHead) await bill?.(startBytes, endBytes)
   const body =
     isHead || lengthBytes === 0 ? undefined : reader.read(startBytes, endBytes, signal)[Symbol.asyncIterator]()
   try {

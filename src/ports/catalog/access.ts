@@ -129,6 +129,7 @@ export interface TokenRow {
 export interface TokenCatalog {
   addToken(token: TokenRow): Promise<void>
   tokenByHash(tokenSha256: Uint8Array): Promise<TokenRow | undefined>
+  token(id: Id): Promise<TokenRow | undefined>
   tokens(organisation: Id): Promise<TokenRow[]>
   revokeToken(id: Id, atMs: number): Promise<void>
 }

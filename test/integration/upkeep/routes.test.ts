@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { MemoryRateCounter } from '../../../src/adapters/memory-rate-counter.ts'
 import { createApi } from '../../../src/http/api/api.ts'
 import { createDoctor } from '../../../src/main/upkeep-doctor.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
@@ -23,7 +24,13 @@ beforeEach(async () => {
   })
   const api = createApi({
     ...{ catalog, reader, nodes, health, clock, random, log, publicUrl: 'https://vault.example' },
-    ...{ links: undefined as never, announce: () => undefined, linksChanged: () => undefined },
+    ...{
+      links: undefined as never,
+      access: undefined as never,
+      rates: new MemoryRateCounter(clock),
+      announce: () => undefined,
+      linksChanged: () => undefined,
+    },
   })
   server = await serve((app) => void app.use('/api/v1', api))
 })

@@ -8,6 +8,7 @@ import express from 'express'
 import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeClock } from '../../../src/adapters/node-system.ts'
+import { MemoryRateCounter } from '../../../src/adapters/memory-rate-counter.ts'
 import { openSpoolFiles } from '../../../src/adapters/spool-files.ts'
 import { openSqliteCatalog } from '../../../src/adapters/sql-catalog/open.ts'
 import { toHex, type Id } from '../../../src/domain/ids.ts'
@@ -57,6 +58,7 @@ export async function uploadStage(options: Partial<UploadsOptions> = {}) {
   })
   const uploads = createUploads({
     ...{ uploads: catalog.uploads, tokens: catalog.tokens, catalog, spool, intake, clock, random, log },
+    rates: new MemoryRateCounter(clock),
     publicUrl: 'https://vault.example',
     ...options,
   })

@@ -4,12 +4,13 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import { createArgon2Passcodes } from '../../../src/adapters/argon2-passcode.ts'
+import { MemoryRateCounter } from '../../../src/adapters/memory-rate-counter.ts'
 import { createLinks, type LinkTerms, type Links } from '../../../src/access/links.ts'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type { Manifest } from '../../../src/domain/recording.ts'
-import type { RateLimit } from '../../../src/http/viewer/rate-limit.ts'
 import { createViewerRouter } from '../../../src/http/viewer/router.ts'
 import type { WatchPage } from '../../../src/http/viewer/watch-page.ts'
+import type { RateLimit } from '../../../src/ports/rate-counter.ts'
 import type { Clock, Log, Random } from '../../../src/ports/system.ts'
 import { MemoryLinks } from '../../support/memory-links.ts'
 import { MemoryVault } from './memory-vault.ts'
@@ -75,7 +76,7 @@ export async function startViewerServer(
   const empty = new Uint8Array()
   app.use(
     createViewerRouter({
-      ...{ links, reader: vault, recordings: vault, log, clock },
+      ...{ links, reader: vault, recordings: vault, log, rates: new MemoryRateCounter(clock) },
       publicUrl: options.publicUrl ?? origin,
       page: options.page ?? { html: empty, script: empty, style: empty },
       ...(options.segmentRateLimit === undefined ? {} : { segmentRateLimit: options.segmentRateLimit }),

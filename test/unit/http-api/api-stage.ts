@@ -4,17 +4,22 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import express, { type Router } from 'express'
+import express from 'express'
 import { createLinks } from '../../../src/access/links.ts'
+import { MemoryRateCounter } from '../../../src/adapters/memory-rate-counter.ts'
 import { openSqliteCatalog } from '../../../src/adapters/sql-catalog/open.ts'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import { toHex, type Id } from '../../../src/domain/ids.ts'
 import type { ManifestAsset } from '../../../src/domain/recording.ts'
 import type { Role } from '../../../src/domain/roles.ts'
-import { createApi } from '../../../src/http/api/api.ts'
+import { createApi, type ApiOptions } from '../../../src/http/api/api.ts'
+import { issueToken } from '../../../src/main/tokens.ts'
 import { createHealth } from '../../../src/http/api/health.ts'
-import type { RateLimit } from '../../../src/http/viewer/rate-limit.ts'
+import { Conformance } from './conformance.ts'
+import type { HealthReport } from '../../../src/ports/health.ts'
+import type { OrganisationRow } from '../../../src/ports/catalog/access.ts'
 import type { NodeOperations, NodeReport } from '../../../src/ports/node-operations.ts'
+import type { RateLimit } from '../../../src/ports/rate-counter.ts'
 import type { Clock, Log, Random } from '../../../src/ports/system.ts'
 import type { VaultReader } from '../../../src/ports/vault-reader.ts'
 
@@ -75,16 +80,30 @@ function originalAsset(): ManifestAsset {
   }
 }
 
+/** What a recording has beside its original. */
+export const parts = {
+  video: {
+    ...originalAsset(),
+    ...{ kind: 'rendition', name: '720p', mediaType: 'video/mp4' },
+    playback: {
+      ...{ codecs: 'avc1.64001f', width: 1280, height: 720, bandwidthBitsPerSecond: 1, durationMs: 1, initBytes: 1 },
+      segments: [],
+    },
+  },
+  captions: { ...originalAsset(), kind: 'captions', name: 'de', mediaType: 'text/html' },
+  poster: { ...originalAsset(), kind: 'poster', name: 'poster', mediaType: 'image/jpeg' },
+} as const satisfies Record<string, ManifestAsset>
+
 function memoryReader(): VaultReader {
-  const asset = originalAsset()
+  const assets: ManifestAsset[] = [originalAsset(), parts.video, parts.captions, parts.poster]
   return {
     open: (_organisation, recording) => {
       if (recording.startsWith('00'))
         return Promise.reject(new MosaikError('E_RECORDING_NOT_READY', 'nothing stored yet'))
       return Promise.resolve({
-        manifest: { assets: [asset] } as never,
-        asset: () => ({
-          asset,
+        manifest: { title: 'Board / meeting', assets } as never,
+        asset: (id) => ({
+          asset: assets.find((asset) => asset.id === id)!,
           async *read(startBytes: number, endBytes: number) {
             yield await Promise.resolve(original.slice(startBytes, endBytes))
           },
@@ -111,6 +130,26 @@ export const nodeReport: NodeReport = {
   trouble: null,
 }
 
+export const healthReport: HealthReport = {
+  atMs: 0,
+  nodes: [
+    {
+      ...{ id: 'ee'.repeat(16), name: 'north', driver: 's3', state: 'active', country: 'DE' },
+      ...{ operator: 'North GmbH', parent: 'North GmbH', site: 'Hamburg', trouble: null, isHealthy: true },
+      ...{ freeBytes: null, objectsCount: 3, bytes: 900, capabilities: {} },
+    },
+  ],
+  ...{ advice: [], confinement: 'bubblewrap', kernel: 'relaxed', isReadOnly: false, areDeletionsFrozen: false },
+  ...{ backlog: [{ kind: 'missing', count: 1, oldestAtMs: 5 }], repairEtaMs: 60_000 },
+  scrub: { passStartedAtMs: null, passEndedAtMs: null, isRunning: false, auditedAtMs: null },
+  durability: {
+    assumptions: { annualNodeLoss: 0.01, repairDays: 7 },
+    schemes: [{ scheme: { k: 3, n: 5, t: 1 }, annualLossChance: 1e-9 }],
+  },
+  losses: [{ what: 'node', name: 'north', nodesCount: 1, recordingsLost: 0, recordingsOnTheEdge: 0 }],
+  ...{ recordingsCounted: 1, isSample: false },
+}
+
 function memoryNodes(asked: unknown[]): NodeOperations {
   return {
     list: () => Promise.resolve([nodeReport]),
@@ -130,9 +169,7 @@ function memoryNodes(asked: unknown[]): NodeOperations {
 }
 
 /** The API over a real SQLite catalog, two organisations with a token a role each, and a vault in memory. */
-export async function apiStage(
-  options: { rateLimit?: RateLimit; also?: (app: express.Express, router: Router) => void } = {},
-) {
+export async function apiStage(options: { rateLimit?: RateLimit; health?: HealthReport } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'mosaik-api-'))
   let nowMs = Date.UTC(2026, 10, 23, 12)
   const clock: Clock = {
@@ -157,8 +194,17 @@ export async function apiStage(
     clock,
     random,
   })
-  const api = createApi({
+  const apiOptions: ApiOptions = {
     catalog,
+    rates: new MemoryRateCounter(clock),
+    health: { report: () => Promise.resolve(options.health ?? healthReport) },
+    access: {
+      async createOrganisation({ name, ...policy }) {
+        nowMs += 1000
+        return await addOrganisation(name, policy)
+      },
+      issueToken: (owner) => issueToken({ tokens: catalog.tokens, clock, random }, owner),
+    },
     links,
     reader: memoryReader(),
     nodes: memoryNodes(asked),
@@ -169,18 +215,32 @@ export async function apiStage(
     announce: ({ id, stage }) => void announced.push({ id, stage }),
     linksChanged: (organisation) => void changed.push(organisation),
     ...(options.rateLimit === undefined ? {} : { rateLimit: options.rateLimit }),
-  })
+  }
+  const api = createApi(apiOptions)
   const { url, close } = await serve((app) => {
     app.use(createHealth({ check: () => Promise.resolve(troubles) }))
-    options.also?.(app, api)
     app.use('/api/v1', api)
   })
 
-  async function addOrganisation(): Promise<Id> {
+  const conformance = new Conformance((await send(url, 'GET', '/openapi.json')).body)
+
+  /** Every answer in every test is held to the document. */
+  const plain: Call = async (method, path, body, headers) => {
+    const answer = await send(url, method, path, body, headers)
+    if (!/^\/(health|ready|openapi)/.test(path)) conformance.check(method, path, answer)
+    return answer
+  }
+
+  async function addOrganisation(
+    name?: string,
+    policy: Pick<OrganisationRow, 'scheme' | 'placementRule'> = {
+      scheme: { k: 3, n: 5, t: 1 },
+      placementRule: 'none',
+    },
+  ): Promise<Id> {
     const id = newId()
-    const scheme = { k: 3, n: 5, t: 1 }
     await catalog.installation.addOrganisation({
-      ...{ id, name: `organisation ${id.slice(0, 4)}`, scheme, placementRule: 'none' },
+      ...{ id, name: name ?? `organisation ${id.slice(0, 4)}`, ...policy },
       ...{ createdAtMs: nowMs, stateGeneration: 0, stateSha256: null },
     })
     return id
@@ -196,7 +256,7 @@ export async function apiStage(
       ...{ createdAtMs: nowMs, revokedAtMs: null },
     })
     const call: Call = (method, path, body, headers) =>
-      send(url, method, path, body, { authorization: `Bearer ${token}`, ...headers })
+      plain(method, path, body, { authorization: `Bearer ${token}`, ...headers })
     return Object.assign(call, { token, tokenId })
   }
 
@@ -216,11 +276,11 @@ export async function apiStage(
   }
 
   const first = await addOrganisation()
+  nowMs += 1000
   const second = await addOrganisation()
   return {
     ...{ catalog, clock, log, links, announced, changed, asked, troubles, first, second, url, folder },
-    ...{ caller, addRecording },
-    plain: ((method, path, body, headers) => send(url, method, path, body, headers)) as Call,
+    ...{ caller, addRecording, apiOptions, plain, conformance },
     move: (byMs: number) => void (nowMs += byMs),
     async close() {
       await close()

@@ -3,10 +3,16 @@ import type { ErrorCode } from '../../../src/domain/errors.ts'
 import type { z } from 'zod'
 import { createdLink, linkList } from '../../../src/http/api/links-schema.ts'
 import { nodeList, nodeReport as nodeReportSchema } from '../../../src/http/api/nodes-schema.ts'
-import { eventList, recordingDetail, recordingList, retryAnswer } from '../../../src/http/api/recordings-schema.ts'
+import {
+  downloadList,
+  eventList,
+  recordingDetail,
+  recordingList,
+  retryAnswer,
+} from '../../../src/http/api/recordings-schema.ts'
 import { workList } from '../../../src/http/api/work-schema.ts'
 import { recordingView } from '../../../src/main/commands/wait.ts'
-import { apiStage, newId, nodeReport, original, type Call } from './api-stage.ts'
+import { apiStage, newId, nodeReport, original, parts, type Call } from './api-stage.ts'
 
 type Stage = Awaited<ReturnType<typeof apiStage>>
 
@@ -99,7 +105,8 @@ describe('a recording', () => {
   it('is not deleted, and says why', async () => {
     const { id } = await stage.addRecording(stage.first)
     const answer = await host('DELETE', `/recordings/${id}`)
-    expect(answer).toMatchObject({ status: 409, body: { code: 'E_CONFLICT' } })
+    expect(answer).toMatchObject({ status: 409, body: { code: 'E_RETENTION', retry: 'never' } })
+    expect(answer.headers.get('retry-after')).toBeNull()
     expect(answer.body['detail']).toMatch(/retention/)
     expect((await host('GET', `/recordings/${id}`)).status).toBe(200)
   })
@@ -115,6 +122,42 @@ describe('a recording', () => {
     expect(part.headers.get('content-range')).toBe(`bytes 100-199/${original.length}`)
     expect((await host('GET', `/recordings/${id}/original`, undefined, { range: 'bytes=9000-' })).status).toBe(416)
     expect((await host('HEAD', `/recordings/${id}/original`)).bytes).toHaveLength(0)
+  })
+})
+
+describe('downloads', () => {
+  it('are the original, each rendition as MP4, and captions; whole and in part', async () => {
+    const { id } = await stage.addRecording(stage.first)
+    const { downloads } = downloadList.parse((await host('GET', `/recordings/${id}/downloads`)).body)
+    expect(downloads).toMatchObject([
+      { kind: 'original', name: 'Board meeting.mp4', mediaType: 'video/mp4', width: null },
+      { kind: 'rendition', name: 'Board _ meeting (720p).mp4', mediaType: 'video/mp4', width: 1280, height: 720 },
+      { kind: 'captions', name: 'de.vtt', mediaType: 'text/vtt; charset=utf-8', sizeBytes: original.length },
+    ])
+    for (const { id: asset, name, mediaType } of downloads) {
+      const path = `/recordings/${id}/downloads/${asset}`
+      const whole = await host('GET', path)
+      expect(whole).toMatchObject({ status: 200, bytes: Buffer.from(original) })
+      expect(whole.headers.get('content-type')).toBe(mediaType)
+      expect(whole.headers.get('content-disposition')).toContain(`filename="${name}"`)
+      const part = await host('GET', path, undefined, { range: 'bytes=-100' })
+      expect(part).toMatchObject({ status: 206, bytes: Buffer.from(original.slice(-100)) })
+      const etag = part.headers.get('etag') ?? ''
+      const stale = { range: 'bytes=0-9', 'if-range': '"another"' }
+      expect((await host('GET', path, undefined, stale)).status).toBe(200)
+      expect((await host('GET', path, undefined, { ...stale, 'if-range': etag })).status).toBe(206)
+      expect(await host('GET', path, undefined, { range: 'bytes=0-1,4-5' })).toMatchObject({
+        ...{ status: 416, body: { code: 'E_OBJECT_RANGE' } },
+      })
+      // a tag says nothing of the content, and another token sees another one
+      const other = await stage.caller('host', stage.first)
+      expect((await other('HEAD', path)).headers.get('etag')).not.toBe(etag)
+    }
+    for (const asset of [parts.poster.id, newId(), 'nonsense']) {
+      expect(await host('GET', `/recordings/${id}/downloads/${asset}`)).toMatchObject({
+        ...{ status: 404, body: { code: 'E_ASSET_UNKNOWN' } },
+      })
+    }
   })
 })
 
@@ -211,8 +254,12 @@ describe('links', () => {
     const { id } = await stage.addRecording(stage.first)
     const path = `/recordings/${id}/links`
     const form = await host('POST', path, 'maxViews=1', { 'content-type': 'application/x-www-form-urlencoded' })
-    expect(form).toMatchObject({ status: 400, body: { detail: expect.stringMatching(/application\/json/) as string } })
-    expect((await host('POST', path, { expiresIn: 'x'.repeat(70_000) })).status).toBe(413)
+    expect(form).toMatchObject({ status: 415, body: { detail: expect.stringMatching(/application\/json/) as string } })
+    expect(form.body['code']).toBe('E_CONTENT_TYPE')
+    const large = await host('POST', path, { expiresIn: 'x'.repeat(70_000) })
+    expect(large).toMatchObject({ status: 413, body: { code: 'E_TOO_LARGE' } })
+    const packed = await host('POST', path, {}, { 'content-encoding': 'gzip' })
+    expect(packed).toMatchObject({ status: 415, body: { code: 'E_CONTENT_TYPE' } })
   })
 })
 
@@ -241,7 +288,29 @@ describe('nodes', () => {
   })
 })
 
-it('a route that is not there is a 404', async () => {
-  expect(await host('GET', '/policies')).toMatchObject({ status: 404, body: { status: 404 } })
-  expect(await host('PUT', '/recordings')).toMatchObject({ status: 404 })
+describe('a request for nothing', () => {
+  it('of a path that is not there is a 404', async () => {
+    for (const path of ['/policies', '/', '/recordings/', '/Recordings/x', '/links']) {
+      const answer = await host('GET', path)
+      expect(answer, path).toMatchObject({ status: path === '/recordings/' ? 200 : 404 })
+    }
+    expect(await host('GET', '/policies')).toMatchObject({ body: { code: 'E_ROUTE', status: 404 } })
+  })
+
+  it('of another method is a 405 that names the right ones', async () => {
+    for (const [method, path, allow] of [
+      ['PUT', '/recordings', 'GET, HEAD'],
+      ['POST', `/recordings/${newId()}`, 'GET, DELETE, HEAD'],
+      ['OPTIONS', `/links/${newId()}`, 'DELETE'],
+      ['GET', `/recordings/${newId()}/retry`, 'POST'],
+    ] as const) {
+      const answer = await host(method, path)
+      expect(answer, path).toMatchObject({ status: 405, body: { code: 'E_METHOD', retry: 'never' } })
+      expect(answer.headers.get('allow'), path).toBe(allow)
+    }
+  })
+
+  it('whose path cannot be read is a 400', async () => {
+    expect(await host('GET', '/recordings/%')).toMatchObject({ status: 400, body: { code: 'E_INPUT' } })
+  })
 })

@@ -1,8 +1,9 @@
+import { MemoryRateCounter } from '../../../src/adapters/memory-rate-counter.ts'
 import { describe, expect, it } from 'vitest'
 import { MosaikError, errorCodes, type ErrorCode } from '../../../src/domain/errors.ts'
 import { attachment, safeFileName, viewerContentSecurityPolicy } from '../../../src/http/headers.ts'
 import { RateLimited, problemOf } from '../../../src/http/problem.ts'
-import { SlidingWindow } from '../../../src/http/viewer/rate-limit.ts'
+import { networkOf } from '../../../src/http/viewer/rate-limit.ts'
 import { cookieSecretOf, sessionCookie } from '../../../src/http/viewer/session-cookie.ts'
 
 describe('problems', () => {
@@ -83,23 +84,28 @@ describe('headers', () => {
 })
 
 describe('rate limit', () => {
-  it('lets ten through a minute, then says how long to wait', () => {
-    const window = new SlidingWindow({ maxCount: 10, windowMs: 60_000 })
-    for (let i = 0; i < 10; i++) expect(window.attempt('192.0.2.1', i * 1000)).toBe(0)
-    expect(window.attempt('192.0.2.1', 10_000)).toBe(50_000)
-    expect(window.attempt('::ffff:192.0.2.1', 10_000)).toBe(50_000)
-    expect(window.attempt('192.0.2.2', 10_000)).toBe(0)
-    expect(window.attempt('192.0.2.1', 60_000)).toBe(0)
-    expect(window.attempt('192.0.2.1', 60_001)).toBe(999)
+  let nowMs = 0
+  const rates = new MemoryRateCounter({ monotonicMs: () => nowMs })
+  const attempt = (address: string, atMs: number, maxCount = 10): Promise<number> => {
+    nowMs = atMs
+    return rates.attempt(maxCount === 10 ? 'exchange' : 'api', networkOf(address), { maxCount, windowMs: 60_000 })
+  }
+
+  it('lets ten through a minute, then says how long to wait', async () => {
+    for (let i = 0; i < 10; i++) expect(await attempt('192.0.2.1', i * 1000)).toBe(0)
+    expect(await attempt('192.0.2.1', 10_000)).toBe(50_000)
+    expect(await attempt('::ffff:192.0.2.1', 10_000)).toBe(50_000)
+    expect(await attempt('192.0.2.2', 10_000)).toBe(0)
+    expect(await attempt('192.0.2.1', 60_000)).toBe(0)
+    expect(await attempt('192.0.2.1', 60_001)).toBe(999)
   })
 
-  it('takes an IPv6 /64 for one', () => {
-    const window = new SlidingWindow({ maxCount: 1, windowMs: 60_000 })
-    expect(window.attempt('2001:db8:1:2::1', 0)).toBe(0)
-    expect(window.attempt('2001:db8:1:2:ffff::9', 1)).toBeGreaterThan(0)
-    expect(window.attempt('2001:db8:1:3::1', 2)).toBe(0)
-    expect(window.attempt('2001:db8::1', 3)).toBe(0)
-    expect(window.attempt('2001:db8:0:0:5::', 4)).toBeGreaterThan(0)
+  it('takes an IPv6 /64 for one', async () => {
+    expect(await attempt('2001:db8:1:2::1', 0, 1)).toBe(0)
+    expect(await attempt('2001:db8:1:2:ffff::9', 1, 1)).toBeGreaterThan(0)
+    expect(await attempt('2001:db8:1:3::1', 2, 1)).toBe(0)
+    expect(await attempt('2001:db8::1', 3, 1)).toBe(0)
+    expect(await attempt('2001:db8:0:0:5::', 4, 1)).toBeGreaterThan(0)
   })
 })
 
