@@ -1,5 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { MosaikError, type ErrorCode } from '../../domain/errors.ts'
 import type { Role } from '../../domain/roles.ts'
 import { sendJson } from '../headers.ts'
