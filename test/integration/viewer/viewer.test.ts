@@ -200,7 +200,7 @@ describe('the exchange', () => {
 
   it.each([
     ['no JSON', 'application/json', '{"tok', 400],
-    ['a form', 'application/x-www-form-urlencoded', 'token=x', 400],
+    ['a form', 'application/x-www-form-urlencoded', 'token=x', 415],
     ['another field', 'application/json', '{"token":"x","y":1}', 400],
     ['a number', 'application/json', '{"token":1}', 400],
     ['too much', 'application/json', JSON.stringify({ token: 'x'.repeat(9000) }), 413],
@@ -500,11 +500,14 @@ describe('streams', () => {
     request.on('error', () => undefined)
     const response = await new Promise<http.IncomingMessage>((resolve) => request.on('response', resolve))
     response.pause()
-    await sleep(300)
-    const given = server.vault.givenBytes - before
+    // the sockets' buffers fill, then nothing is read any more
+    let given = -1
+    while (server.vault.givenBytes - before !== given) {
+      given = server.vault.givenBytes - before
+      await sleep(300)
+    }
+    expect(given).toBeLessThan(64_000_000)
     expect(server.vault.runningReads).toBe(1)
-    await sleep(300)
-    expect(server.vault.givenBytes - before).toBe(given)
     request.destroy()
     await expect.poll(() => server.vault.runningReads).toBe(0)
   })
