@@ -91,7 +91,9 @@ export const healthReport = z
     scrub: z.strictObject({
       passStartedAtMs: moment,
       passEndedAtMs: moment,
+      startedAtMs: moment,
       isRunning: z.boolean(),
+      done: told(z.number().nullable(), 'How far it is, 0 to 1.', 'Wie weit er ist, 0 bis 1.'),
       auditedAtMs: moment,
     }),
     durability: z.strictObject({

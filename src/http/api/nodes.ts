@@ -1,5 +1,6 @@
+import type { z } from 'zod'
 import { MosaikError } from '../../domain/errors.ts'
-import type { HealthSource } from '../../ports/health.ts'
+import type { HealthReport, HealthSource } from '../../ports/health.ts'
 import type { NodeOperations, NodeReport } from '../../ports/node-operations.ts'
 import { healthReport, nodeChange, nodeList, nodeReport, nodeRequest } from './nodes-schema.ts'
 import { operation, type Operation } from './operation.ts'
@@ -29,7 +30,11 @@ export function nodeOperations({
         summary: { en: 'Probes a store and adds it', de: 'Prüft einen Speicher und nimmt ihn auf' },
         problems: ['E_NODE_UNSUITABLE', 'E_NODE_FOREIGN', 'E_NODE_UNREACHABLE', 'E_NODE_REFUSED', 'E_CONFLICT'],
         body: nodeRequest,
-        answer: { status: 201, says: { en: 'The node.', de: 'Der Knoten.' }, json: nodeReport },
+        answer: {
+          status: 201,
+          says: { en: 'The node.', de: 'Der Knoten.' },
+          json: nodeReport satisfies z.ZodType<NodeReport>,
+        },
       },
       async ({ body }) => reportOf(await nodes.add(body)),
     ),
@@ -40,7 +45,11 @@ export function nodeOperations({
           en: 'How the vault is, and what would be lost if somebody vanished',
           de: 'Wie es dem Tresor geht, und was verloren wäre, wenn jemand verschwände',
         },
-        answer: { status: 200, says: { en: 'The report.', de: 'Der Bericht.' }, json: healthReport },
+        answer: {
+          status: 200,
+          says: { en: 'The report.', de: 'Der Bericht.' },
+          json: healthReport satisfies z.ZodType<HealthReport>,
+        },
       },
       ({ signal }) => health.report(signal),
     ),

@@ -141,7 +141,7 @@ export const healthReport: HealthReport = {
   ],
   ...{ advice: [], confinement: 'bubblewrap', kernel: 'relaxed', isReadOnly: false, areDeletionsFrozen: false },
   ...{ backlog: [{ kind: 'missing', count: 1, oldestAtMs: 5 }], repairEtaMs: 60_000 },
-  scrub: { passStartedAtMs: null, passEndedAtMs: null, isRunning: false, auditedAtMs: null },
+  scrub: { passStartedAtMs: null, passEndedAtMs: null, startedAtMs: null, done: null, isRunning: false, auditedAtMs: null },
   durability: {
     assumptions: { annualNodeLoss: 0.01, repairDays: 7 },
     schemes: [{ scheme: { k: 3, n: 5, t: 1 }, annualLossChance: 1e-9 }],
