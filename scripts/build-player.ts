@@ -1,5 +1,6 @@
 /**
- * Builds the watch page into `build/watch`: index.html, watch.js, watch.css. One script, hls.js inside, nothing from elsewhere.
+ * Builds the pages: the watch page into `build/watch` (index.html, watch.js, watch.css; hls.js inside), the page of the API into
+ * `build/docs` beside it. One script each, nothing from elsewhere.
  *
  *     node scripts/build-player.ts [OUTPUT-FOLDER]
  */
@@ -9,14 +10,21 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const source = join(root, 'src/console/watch')
 
-/** Builds the page into a folder and returns the folder. */
+/** Builds the watch page into a folder, the page of the API into `docs` beside it, and returns the folder. */
 export async function buildPlayer(folder = join(root, 'build/watch')): Promise<string> {
-  await mkdir(folder, { recursive: true })
   const hlsLicence = await readFile(join(root, 'node_modules/hls.js/LICENSE'), 'utf8')
+  const licences = `Contains hls.js:\n\n${hlsLicence.trim().replaceAll('*/', '* /')}\n`
+  await buildPage('watch', folder, licences)
+  await buildPage('docs', join(folder, '../docs'), '')
+  return folder
+}
+
+async function buildPage(name: 'watch' | 'docs', folder: string, licences: string): Promise<void> {
+  const source = join(root, 'src/console', name)
+  await mkdir(folder, { recursive: true })
   await build({
-    entryPoints: [join(source, 'watch.ts'), join(source, 'watch.css')],
+    entryPoints: [join(source, `${name}.ts`), join(source, `${name}.css`)],
     outdir: folder,
     bundle: true,
     minify: true,
@@ -27,11 +35,10 @@ export async function buildPlayer(folder = join(root, 'build/watch')): Promise<s
     // nothing of the machine it was built on
     absWorkingDir: root,
     legalComments: 'inline',
-    banner: { js: `/*!\nMosaik, Apache-2.0. Contains hls.js:\n\n${hlsLicence.trim().replaceAll('*/', '* /')}\n*/` },
+    banner: { js: `/*!\nMosaik, Apache-2.0. ${licences}*/` },
     logLevel: 'warning',
   })
   await copyFile(join(source, 'index.html'), join(folder, 'index.html'))
-  return folder
 }
 
 if (import.meta.main) await buildPlayer(process.argv[2] === undefined ? undefined : resolve(process.argv[2]))

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
 import type { Redis } from 'ioredis'
 import type { RateCounter, RateKind, RateLimit } from '../ports/rate-counter.ts'
 import type { Clock, Log } from '../ports/system.ts'
@@ -48,7 +49,7 @@ export class RedisRateCounter implements RateCounter {
   readonly #alone: MemoryRateCounter
   readonly #key: Uint8Array
 
-  /** @param options.key the same in all processes, unknown to others: addresses are few enough to be tried out. */
+  /** @param options.key the same in all processes, not in Redis: addresses are few enough to be tried out. */
   constructor(options: { readonly url: string; readonly clock: Clock; readonly log: Log; readonly key: Uint8Array }) {
     this.#watch = new RedisWatch(options.url, options.log)
     this.#redis = connectRedis(options.url, this.#watch, {
@@ -69,6 +70,11 @@ export class RedisRateCounter implements RateCounter {
     } catch {
       return await this.#alone.attempt(kind, who, limit, count)
     }
+  }
+
+  /** Resolves when Redis answers. */
+  async ready(): Promise<void> {
+    if (this.#redis.status !== 'ready') await once(this.#redis, 'ready')
   }
 
   close(): Promise<void> {

@@ -4,6 +4,14 @@ import { isMosaikError } from '../domain/errors.ts'
 import type { PlacementRule } from '../domain/placement.ts'
 import { roles, type Role } from '../domain/roles.ts'
 import { findVault, type VaultClient } from './client.ts'
+import {
+  addOrganisation,
+  addToken,
+  listOrganisations,
+  listTokens,
+  revokeToken,
+  type TokenOptions,
+} from './commands/access.ts'
 import { check } from './commands/check.ts'
 import { deposit } from './commands/deposit.ts'
 import { drain, type DrainOptions } from './commands/drain.ts'
@@ -22,6 +30,7 @@ import {
   linkPasscodeFromEnvironment,
   newPassphraseFileFromEnvironment,
   readConfig,
+  remoteVault,
   secretKeyFromEnvironment,
   type Config,
 } from './config.ts'
@@ -226,16 +235,51 @@ program
     )
   })
 
-program
-  .command('token')
-  .description('make a bearer token, straight in the catalog of a vault of many processes; shown once')
+const organisation = program
+  .command('organisation')
+  .description('organisations of the installation (admin of the provider)')
+organisation
+  .command('add')
+  .description('make an organisation with keys of its own')
+  .argument('<name>')
+  .option('--scheme <k,n,t>', "scheme of its recordings; the provider's without")
+  .addOption(new Option('--placement <rule>', "placement rule; the provider's without").choices(['strict', 'none']))
+  .action((name: string, options: Parameters<typeof addOrganisation>[3]) =>
+    withVault((client, screen) => addOrganisation(client, screen, name, options)),
+  )
+organisation
+  .command('ls')
+  .description('list them')
+  .action(() => withVault(listOrganisations))
+
+const token = program.command('token').description('bearer tokens by role and organisation')
+token
+  .command('add', { isDefault: true })
+  .description('make a token, shown once')
   .addArgument(new Argument('<role>').choices(roles))
   .option('--name <text>', 'what it is for', 'command line')
-  .action(async (role: Role, options: { name: string }) => {
+  .option('--organisation <id or name>', "another organisation than the provider's")
+  .action(async (role: Role, options: TokenOptions) => {
     const { config, screen } = surroundings()
-    const token = await makeToken(config, role, options.name)
-    screen.result(token, { role, token })
+    // Where several processes run there is no token to begin with: the first one is made straight in the catalog.
+    if (config.databaseUrl !== undefined && remoteVault() === undefined) {
+      const made = await makeToken(config, role, options)
+      return screen.result(made.token, made)
+    }
+    await withVault((client, shown) => addToken(client, shown, role, options))
   })
+token
+  .command('ls')
+  .description('list tokens, never as they are')
+  .option('--organisation <id or name>', "another organisation than the token's own")
+  .action((options: Pick<TokenOptions, 'organisation'>) =>
+    withVault((client, screen) => listTokens(client, screen, options)),
+  )
+token
+  .command('revoke')
+  .description('end a token now')
+  .argument('<token>', 'its id')
+  .action((id: string) => withVault((client, screen) => revokeToken(client, screen, id)))
 
 program
   .command('drain')

@@ -9,7 +9,7 @@ import { remoteVault, type Config } from './config.ts'
 export const runFile = z.strictObject({
   pid: z.number(),
   url: z.string(),
-  tokens: z.strictObject({ host: z.string(), operator: z.string() }),
+  tokens: z.strictObject({ host: z.string(), operator: z.string(), admin: z.string() }),
 })
 
 export const RUN_FILE = 'run.json'
@@ -91,6 +91,7 @@ export function findVault(config: Pick<Config, 'data'>): VaultClient | undefined
       operator: remote.token,
       officer: remote.token,
       auditor: remote.token,
+      admin: remote.token,
     })
   try {
     const run = runFile.parse(JSON.parse(readFileSync(join(config.data, RUN_FILE), 'utf8')))

@@ -55,7 +55,7 @@ function isVault(pid: number): boolean {
 export function writeRunFile(
   config: Config,
   url: string,
-  tokens: { readonly host: string; readonly operator: string },
+  tokens: { readonly host: string; readonly operator: string; readonly admin: string },
 ): void {
   const path = join(config.data, RUN_FILE)
   const part = `${path}.part`

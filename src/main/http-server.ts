@@ -7,11 +7,12 @@ import { MosaikError } from '../domain/errors.ts'
 import type { Role } from '../domain/roles.ts'
 import type { Id } from '../domain/ids.ts'
 import { createApi, setApiHeaders } from '../http/api/api.ts'
+import { createDocsPage } from '../http/api/docs-page.ts'
 import { createHealth } from '../http/api/health.ts'
 import { problemHandler } from '../http/problem.ts'
 import { createUploads } from '../http/uploads/uploads.ts'
 import { createViewerRouter } from '../http/viewer/router.ts'
-import type { WatchPage } from '../http/viewer/watch-page.ts'
+import type { BuiltPage } from '../http/viewer/watch-page.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
 import { issueToken } from './tokens.ts'
@@ -32,14 +33,15 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
-const buildFolder = new URL('../../build/watch/', import.meta.url)
+const buildFolder = new URL('../../build/', import.meta.url)
 /** Running requests get this long when the vault shuts down. */
 const GRACE_MS = 5_000
 
-/** Opens the doors: API, uploads, viewer. @throws E_CONFIG when the port is taken, E_SETUP when the watch page was not built */
+/** Opens the doors: API, uploads, viewer. @throws E_CONFIG when the port is taken, E_SETUP when the pages were not built */
 export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   const { vault, config, clock, random, log } = ports
-  const server = createServer()
+  // An upload may take hours; what its headers take is limited still.
+  const server = createServer({ requestTimeout: 0 })
   const { port } = await listen(server, config)
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
   const publicUrl = (config.publicUrl ?? url).replace(/\/$/, '')
@@ -48,6 +50,7 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   app.set('trust proxy', config.trustedProxies)
   const common = { vault, clock, random, log, publicUrl, ...vault, catalog: vault.catalog }
   app.use(createHealth({ check: () => vault.readiness() }))
+  app.use('/api', createDocsPage({ page: readPage('docs'), publicUrl }))
   app.use('/api/v1/uploads', createUploads({ ...common, uploads: vault.catalog.uploads, tokens: vault.catalog.tokens }))
   app.use(
     '/api/v1',
@@ -60,7 +63,7 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
   app.use(
     createViewerRouter({
       ...{ links: vault.links, reader: vault.reader, recordings: vault.catalog.recordings },
-      ...{ log, rates: vault.rates, publicUrl, page: readWatchPage() },
+      ...{ log, rates: vault.rates, publicUrl, page: readPage('watch') },
     }),
   )
   app.get('/', (_request, response) => response.redirect(302, '/s'))
@@ -100,12 +103,13 @@ async function listen(server: Server, config: Config): Promise<AddressInfo> {
   })
 }
 
-function readWatchPage(): WatchPage {
-  if (!existsSync(new URL('index.html', buildFolder))) {
-    throw new MosaikError('E_SETUP', 'the watch page has not been built; run `npm start`, or `sh scripts/setup.sh run`')
+function readPage(name: 'watch' | 'docs'): BuiltPage {
+  const folder = new URL(`${name}/`, buildFolder)
+  if (!existsSync(new URL('index.html', folder))) {
+    throw new MosaikError('E_SETUP', 'the pages have not been built; run `npm start`, or `sh scripts/setup.sh run`')
   }
-  const read = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(name, buildFolder)))
-  return { html: read('index.html'), script: read('watch.js'), style: read('watch.css') }
+  const read = (file: string): Uint8Array => new Uint8Array(readFileSync(new URL(file, folder)))
+  return { html: read('index.html'), script: read(`${name}.js`), style: read(`${name}.css`) }
 }
 
 /** A fresh bearer token of a role for clients on this machine, in place of those that a vault left when it was killed. */

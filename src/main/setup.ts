@@ -72,13 +72,26 @@ export async function setUp(
 }
 
 /** A bearer token of a role, straight into the catalog: whoever reaches the database may make one. */
-export async function makeToken(config: Config, role: Role, name: string): Promise<string> {
+export async function makeToken(
+  config: Config,
+  role: Role,
+  { name, organisation: wanted }: { readonly name: string; readonly organisation?: string | undefined },
+): Promise<{ readonly id: Id; readonly token: string; readonly role: Role; readonly organisation: Id }> {
   return await withCatalog(config, async (catalog) => {
-    const organisation = (await catalog.installation.organisations())[0]?.id
-    if (organisation === undefined)
+    const organisations = await catalog.installation.organisations()
+    if (organisations.length === 0) {
       throw new MosaikError('E_CONFIG', 'there is no organisation yet; run `mosaik setup` first')
+    }
+    const found =
+      wanted === undefined
+        ? organisations[0]
+        : organisations.find((one) => one.id === wanted || one.name.toLowerCase() === wanted.toLowerCase())
+    if (found === undefined) {
+      throw new MosaikError('E_ORGANISATION_UNKNOWN', `there is no organisation ${wanted ?? ''}`)
+    }
     const ports = { tokens: catalog.tokens, clock: nodeClock, random: nodeRandom() }
-    return (await issueToken(ports, { organisation, role, name })).token
+    const owner = { organisation: found.id, role, name }
+    return { ...(await issueToken(ports, owner)), role, organisation: found.id }
   })
 }
 

@@ -60,8 +60,10 @@ export async function startVault(config: Config, options: StartOptions, screen: 
       const tokens = {
         host: await issueLocalToken(ports, organisation, 'host'),
         operator: await issueLocalToken(ports, organisation, 'operator'),
+        admin: await issueLocalToken(ports, organisation, 'admin'),
       }
-      writeRunFile(config, http.url, { host: tokens.host.token, operator: tokens.operator.token })
+      const texts = { host: tokens.host.token, operator: tokens.operator.token, admin: tokens.admin.token }
+      writeRunFile(config, http.url, texts)
       const watching = startWatching(config, organisation, ports)
       if (passphrase.demoFile !== undefined && isNew) {
         screen.say(
@@ -84,7 +86,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         organisation,
         isNew,
         publicUrl: http.publicUrl,
-        client: new VaultClient(http.url, { host: tokens.host.token, operator: tokens.operator.token }),
+        client: new VaultClient(http.url, texts),
         async close() {
           await watching?.close()
           await http.close()

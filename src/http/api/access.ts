@@ -85,8 +85,8 @@ export function accessOperations({ catalog, access, clock, isProvider }: AccessO
           de: 'Macht eine Organisation mit eigenen Schlüsseln',
         },
         about: {
-          en: 'Make tokens for it next, and have its recovery key shown: `mosaik recovery-key --organisation ID`.',
-          de: 'Als Nächstes Token für sie machen und ihren Wiederherstellungsschlüssel zeigen lassen: `mosaik recovery-key --organisation ID`.',
+          en: 'Make tokens for it next, and have its recovery key shown: `npx mosaik recovery-key`.',
+          de: 'Als Nächstes Token für sie machen und ihren Wiederherstellungsschlüssel zeigen lassen: `npx mosaik recovery-key`.',
         },
         problems: ['E_SCHEME_INVALID', 'E_CONFLICT', 'E_READ_ONLY'],
         body: organisationRequest,

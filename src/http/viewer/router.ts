@@ -22,7 +22,7 @@ import {
 } from './recording-view.ts'
 import { sendAsset, sessionEtag } from './send-asset.ts'
 import { cookieSecretOf } from './session-cookie.ts'
-import { serveFile, type WatchPage } from './watch-page.ts'
+import { serveFile, type BuiltPage } from './watch-page.ts'
 
 /** What the viewer's router needs. */
 export interface ViewerRouterOptions {
@@ -34,7 +34,7 @@ export interface ViewerRouterOptions {
   readonly rates: RateCounter
   /** Where viewers reach the vault. With https cookies are Secure; its path is the prefix under which the router is reached. */
   readonly publicUrl: string
-  readonly page: WatchPage
+  readonly page: BuiltPage
   /** Wasted segments by session; default 1,200 a minute. */
   readonly segmentRateLimit?: RateLimit
   /** Exchanges by address; default 10 a minute. The address is `request.ip`: set "trust proxy" on the app behind a proxy. */

@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib'
 import type { RequestHandler } from 'express'
 
-/** The built watch page (`scripts/build-player.ts`), read by the caller. */
-export interface WatchPage {
+/** A built page (`scripts/build-player.ts`), read by the caller. */
+export interface BuiltPage {
   readonly html: Uint8Array
   readonly script: Uint8Array
   readonly style: Uint8Array

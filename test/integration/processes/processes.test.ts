@@ -120,7 +120,7 @@ describe('a vault of many processes', () => {
     await mosaik(environment, 'setup', '--name', 'Provider')
     ;[host, operator] = (await Promise.all(
       (['host', 'operator'] as const).map(async (role) => {
-        const { token } = await mosaik<{ token: string }>(environment, 'token', role)
+        const { token } = await mosaik<{ token: string }>(environment, 'token', 'add', role)
         return token
       }),
     )) as [string, string]

@@ -141,7 +141,14 @@ export const healthReport: HealthReport = {
   ],
   ...{ advice: [], confinement: 'bubblewrap', kernel: 'relaxed', isReadOnly: false, areDeletionsFrozen: false },
   ...{ backlog: [{ kind: 'missing', count: 1, oldestAtMs: 5 }], repairEtaMs: 60_000 },
-  scrub: { passStartedAtMs: null, passEndedAtMs: null, startedAtMs: null, done: null, isRunning: false, auditedAtMs: null },
+  scrub: {
+    passStartedAtMs: null,
+    passEndedAtMs: null,
+    startedAtMs: null,
+    done: null,
+    isRunning: false,
+    auditedAtMs: null,
+  },
   durability: {
     assumptions: { annualNodeLoss: 0.01, repairDays: 7 },
     schemes: [{ scheme: { k: 3, n: 5, t: 1 }, annualLossChance: 1e-9 }],
@@ -169,7 +176,9 @@ function memoryNodes(asked: unknown[]): NodeOperations {
 }
 
 /** The API over a real SQLite catalog, two organisations with a token a role each, and a vault in memory. */
-export async function apiStage(options: { rateLimit?: RateLimit; health?: HealthReport } = {}) {
+export async function apiStage(
+  options: { rateLimit?: RateLimit; health?: HealthReport; also?: (app: express.Express) => void } = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'mosaik-api-'))
   let nowMs = Date.UTC(2026, 10, 23, 12)
   const clock: Clock = {
@@ -219,6 +228,7 @@ export async function apiStage(options: { rateLimit?: RateLimit; health?: Health
   const api = createApi(apiOptions)
   const { url, close } = await serve((app) => {
     app.use(createHealth({ check: () => Promise.resolve(troubles) }))
+    options.also?.(app)
     app.use('/api/v1', api)
   })
 
