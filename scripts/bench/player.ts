@@ -7,6 +7,7 @@ import express, { type Express } from 'express'
 import { chromium, type Browser } from 'playwright-core'
 import { createLinks } from '../../src/access/links.ts'
 import { createArgon2Passcodes } from '../../src/adapters/argon2-passcode.ts'
+import { MemoryRateCounter } from '../../src/adapters/memory-rate-counter.ts'
 import { createViewerRouter } from '../../src/http/viewer/router.ts'
 import { findProgram } from '../../test/support/services/commands.ts'
 import type { TestVault } from '../../test/support/test-vault.ts'
@@ -67,7 +68,8 @@ async function watchServer(
   const { server, origin } = await listening(app)
   app.use(
     createViewerRouter({
-      ...{ links, reader: vault.reader, recordings: vault.catalog.recordings, log: vault.log, clock: vault.clock },
+      ...{ links, reader: vault.reader, recordings: vault.catalog.recordings, log: vault.log },
+      rates: new MemoryRateCounter(vault.clock),
       publicUrl: origin,
       page: { html: page('index.html'), script: page('watch.js'), style: page('watch.css') },
       exchangeRateLimit: { maxCount: 1000, windowMs: 60_000 },
