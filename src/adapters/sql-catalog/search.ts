@@ -69,9 +69,9 @@ export async function searchTitles(
 ): Promise<Recording[]> {
   const texts = [...new Set(titleWords(query.search))]
   const beginnings: Beginning[] = []
-  for (const text of texts) {
-    if (texts.some((other) => other !== text && other.startsWith(text))) continue
-    const beginning = await look(db, query.organisation, text)
+  const longest = texts.filter((text) => !texts.some((other) => other !== text && other.startsWith(text)))
+  for (const text of longest) {
+    const beginning = await look(db, query.organisation, text, longest.length === 1)
     if (beginning.words.length === 0) return []
     beginnings.push(beginning)
   }
@@ -88,7 +88,8 @@ export async function searchTitles(
   return (await statement.execute(db)).rows
 }
 
-async function look(db: Kysely<Tables>, organisation: Id, text: string): Promise<Beginning> {
+/** @param isAlone there is nothing to compare its hits with: they are counted as far as the way of reading depends on them. */
+async function look(db: Kysely<Tables>, organisation: Id, text: string, isAlone: boolean): Promise<Beginning> {
   const found = await db
     .selectFrom('title_words')
     .select('id')
@@ -97,14 +98,16 @@ async function look(db: Kysely<Tables>, organisation: Id, text: string): Promise
     .limit(maxMergedWords + 1)
     .execute()
   const words = found.map(({ id }) => id)
-  if (words.length === 0) return { text, words, hitsCount: 0 }
-  const hits =
-    words.length <= maxMergedWords
-      ? sql`select 1 from title_hits where word in (${sql.join(words)})`
-      : sql`select 1 from title_words join title_hits on title_hits.word = title_words.id where ${fits(organisation, text)}`
+  const isMerged = words.length <= maxMergedWords
+  if (words.length === 0 || (isAlone && isMerged)) return { text, words, hitsCount: 0 }
+  const hits = isMerged
+    ? sql`select 1 from title_hits where word in (${sql.join(words)})`
+    : sql`select 1 from title_words join title_hits on title_hits.word = title_words.id where ${fits(organisation, text)}`
   const { rows } = await sql<{
     hits: number
-  }>`select count(*) as hits from (${hits} limit ${sql.lit(maxCountedHits)}) as counted`.execute(db)
+  }>`select count(*) as hits from (${hits} limit ${sql.lit(isAlone ? maxSortedHits + 1 : maxCountedHits)}) as counted`.execute(
+    db,
+  )
   return { text, words, hitsCount: Number(rows[0]?.hits ?? 0) }
 }
 
