@@ -40,27 +40,35 @@ export const mediaMeasurements: Measurement[] = [
   {
     names: ['media.remux.realtime'],
     unit: 'times real time, more is better',
-    async run({ folder, isFull }): Promise<Row[]> {
+    async run({ folder, isFull, repetitions }): Promise<Row[]> {
       const seconds = isFull ? 1800 : 300
       const codecs = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 1M -c:a aac -b:a 96k'
       // of the smallest size of the ladder: larger ones are remuxed too, but smaller renditions of them are encoded beside
       const path = await film(join(folder, 'film.mp4'), seconds, codecs, '640x360')
       const vault = await openBenchVault(folder, { media: await mediaTool() })
       const times: number[] = []
-      for (let i = 0; i < 5; i++) {
-        const recording = await store(vault, path)
+      const transcodes: number[] = []
+      for (let i = 0; i <= repetitions; i++) {
         const began = performance.now()
+        const recording = await store(vault, path)
+        const stored = performance.now()
         await runStage(vault, recording, 'transcode')
-        times.push((performance.now() - began) / 1000)
+        // the first turn does not count
+        if (i > 0) times.push((performance.now() - began) / 1000)
+        if (i > 0) transcodes.push((performance.now() - stored) / 1000)
         const row = await vault.catalog.recordings.get(recording, vault.organisation)
-        if (row?.state !== 'ready') throw new Error(`the film is ${row?.state}: ${row?.reason?.message}`)
+        if (row?.state !== 'ready')
+          throw new Error(`the film is ${row?.state}: ${row?.reason?.code} ${row?.reason?.message}`)
       }
       await vault.close()
       return [
         {
           ...{ name: 'media.remux.realtime', value: seconds / median(times), goal: 20 },
-          ...{ unit: 'times real time, more is better', peer: `H.264/AAC of ${seconds} s, 640 × 360, in the vault` },
-          detail: `whole transcode stage, ${median(times).toFixed(1)} s`,
+          ...{
+            unit: 'times real time, more is better',
+            peer: `H.264/AAC of ${seconds} s, 640 × 360, from deposit to ready`,
+          },
+          detail: `${median(times).toFixed(1)} s, of which transcoding ${median(transcodes).toFixed(1)} s`,
         },
       ]
     },
@@ -69,7 +77,7 @@ export const mediaMeasurements: Measurement[] = [
     names: ['media.transcode.vs-ffmpeg'],
     unit: LESS,
     async run({ folder, isFull, repetitions }): Promise<Row[]> {
-      const path = await film(join(folder, 'film.mkv'), isFull ? 60 : 15, '-c:v mpeg4 -b:v 4M -c:a libopus')
+      const path = await film(join(folder, 'film.mkv'), isFull ? 60 : 30, '-c:v mpeg4 -b:v 4M -c:a libopus')
       const tool = await mediaTool()
       const input = fileInput(path)
       const info = await tool.probe(input, never)
