@@ -8,13 +8,14 @@ import { Redis } from 'ioredis'
 import type { Group } from '../../src/main/groups.ts'
 import { Member, mosaik } from '../integration/processes/fleet.ts'
 import { createBucket } from '../support/services/buckets.ts'
-import type { PostgresService, RedisService, S3Node } from '../support/services/kinds.ts'
+import type { PostgresService, RedisService, S3Node, ServiceKind, Services } from '../support/services/kinds.ts'
 import { service } from '../support/services/start-service.ts'
 
 export const PASSPHRASE = 'the passphrase that chaos must not find'
 const ROLES: readonly Group[] = ['api', 'store', 'store', 'transcode', 'upkeep']
 const RESTART_MS = 300
 const INSTANCE = 'chaos'
+const START_TRIES = 4
 
 /** One process that is started again whenever it ends. */
 class Slot {
@@ -78,12 +79,10 @@ export class Cluster {
 
   /** @param prepared called when the schema is there and before any process runs */
   static async begin(prepared: (databaseUrl: string) => Promise<void>): Promise<Cluster> {
-    const [postgres, redis] = [
-      await service('postgres', { instance: INSTANCE }),
-      await service('redis', { instance: INSTANCE }),
-    ]
-    const ceph = await service('ceph', { instance: INSTANCE, nodes: 3 })
-    const swift = await service('swift', { instance: INSTANCE, nodes: 2 })
+    const postgres = await server('postgres', 1)
+    const redis = await server('redis', 1)
+    const ceph = await server('ceph', 3)
+    const swift = await server('swift', 2)
     const nodes = [...ceph.nodes.slice(0, 3), ...swift.nodes.slice(0, 2)]
     const folder = mkdtempSync(join(tmpdir(), 'mosaik-chaos-'))
     const scratch = join(folder, 'scratch')
@@ -175,6 +174,17 @@ export class Cluster {
       if (response?.status === 201) return
       if (tries > 300) throw new Error(`store-${number} was not added: ${response?.status} ${await response?.text()}`)
       await sleep(500)
+    }
+  }
+}
+
+/** Starts servers of our own: they are killed. What a slow machine did not start in time goes on where it was. */
+async function server<K extends ServiceKind>(kind: K, nodes: number): Promise<Services[K]> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await service(kind, { instance: INSTANCE, nodes })
+    } catch (error) {
+      if (tries === START_TRIES) throw error
     }
   }
 }

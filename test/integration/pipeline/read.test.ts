@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { describeFile } from '../../../src/adapters/file-source.ts'
 import { fragmentKey, tagBlock } from '../../../src/crypto/fragment-tag.ts'
-import { isMosaikError } from '../../../src/domain/errors.ts'
+import { MosaikError, isMosaikError } from '../../../src/domain/errors.ts'
 import type { Id } from '../../../src/domain/ids.ts'
 import { blockOffset, encodeFragmentHeader, innerBlockLength } from '../../../src/format/fragment-header.ts'
 import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
@@ -89,6 +89,25 @@ async function bytesAt(row: ObjectRow): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 const scheme = { k: 3, t: 1 }
+
+describe('a catalog that fails while a read begins', () => {
+  it('fails the read, and leaves no rejection behind that would end the process', async () => {
+    const { manifest } = await vault.reader.open(vault.organisation, recording, 'play', never)
+    const late = new Promise<void>((resolve) => setTimeout(resolve, 50))
+    const layout = {
+      ...vault.layout,
+      attempt: async (id: Id) => {
+        await late
+        return await vault.layout.attempt(id)
+      },
+      fragments: () => Promise.reject(new MosaikError('E_CATALOG_UNREACHABLE', 'no answer')),
+    }
+    const asset = manifest.assets.find(({ kind }) => kind === 'original')!
+    const reader = sealedAssetReader({ ...vault, layout }, asset, asset.sealed!)
+    // Vitest fails a run in which a rejection was not handled.
+    await expect(read(reader, 0, 1)).rejects.toMatchObject({ code: 'E_CATALOG_UNREACHABLE' })
+  })
+})
 
 describe('reading any range', () => {
   it('gives the slice, whatever its ends', async () => {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
+import { MosaikError } from '../../../src/domain/errors.ts'
 import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { fsck } from '../../../src/upkeep/blind/fsck.ts'
@@ -185,6 +186,37 @@ describe('repair', () => {
     expect(nodes).not.toContain(rows[1]!.node)
     expect(await stage.sha256Of(recording)).toBe(sha256(content))
     expect(await survey(stage, never)).toBe(0)
+  })
+
+  it('lets go of a share on a draining node that was made anew by a repair which died before it said so', async () => {
+    await begin({ nodesCount: 6 })
+    const rows = [(await stage.fragmentsOf(recording))[0]!, (await stage.sharesOf(recording))[0]!]
+    expect(rows[0]!.node).toBe(rows[1]!.node)
+    await stage.catalog.installation.setNodeState(rows[0]!.node, 'draining')
+    await survey(stage, never)
+    const dying = {
+      ...ports(),
+      catalog: {
+        ...stage.catalog,
+        layout: {
+          ...stage.catalog.layout,
+          setObjectState: async (...given: Parameters<typeof stage.catalog.layout.setObjectState>) => {
+            if (given[2] === 'superseded') throw new MosaikError('E_CATALOG_UNREACHABLE', 'it died here')
+            await stage.catalog.layout.setObjectState(...given)
+          },
+        },
+      },
+    }
+    await repair(dying, { bytesPerSecond: Infinity }, never)
+    expect((await stage.fragmentsOf(recording)).filter(({ index }) => index === 0)).toHaveLength(2)
+    stage.clock.movedMs += HOUR_MS
+    await survey(stage, never)
+    await mend()
+    for (const now of [await stage.fragmentsOf(recording), await stage.sharesOf(recording)]) {
+      expect(now.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4])
+      expect(now.map(({ node }) => node)).not.toContain(rows[0]!.node)
+    }
+    await expectWell()
   })
 
   it('can be stopped at any call to a node, and the next run mends', async () => {
