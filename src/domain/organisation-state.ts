@@ -15,7 +15,7 @@ export interface NodeEntry {
   readonly state: string
 }
 
-/** A share that once lay on a node and is no longer listed there: it counts against the owner for good. */
+/** Somebody who held a share once, and whom the present places of shares and owners of nodes do not show: it counts against them for good. */
 export interface ExposureEntry {
   readonly sharing: Id
   readonly index: number
@@ -47,6 +47,9 @@ export interface TombstoneEntry {
   readonly decidedAtMs: number
   readonly reason: string
 }
+
+/** What of a state the catalog has no other place for. */
+export type StateEntries = Pick<OrganisationState, 'policies' | 'holds' | 'tombstones'>
 
 /** What an organisation's vault cannot afford to forget, besides its recordings (docs/FORMAT.md §12). */
 export interface OrganisationState {

@@ -304,9 +304,10 @@ program
 
 program
   .command('rebuild')
-  .description('a working vault in an empty data folder, from the nodes and the recovery key')
+  .description('a working vault from the nodes and the recovery key, or the keyring in the data folder')
   .option('--recovery-key-file <file>', 'the recovery key as it was printed')
   .option('--node <folder or file>', 'a folder, or a JSON file with settings; once for each node', collectAll, [])
+  .option('--merge', 'bring a catalog from a backup up to the nodes')
   .option('--release', 'let deletions go on after a rebuild')
   .action(async (options: RebuildOptions) => {
     const { config, screen } = surroundings()

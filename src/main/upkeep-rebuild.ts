@@ -1,44 +1,50 @@
-import { mkdirSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { openPostgresCatalog, openSqliteCatalog } from '../adapters/sql-catalog/open.ts'
-import { recoveryKemSeed, rootSigningSeed } from '../crypto/keys.ts'
-import { signingKeys } from '../crypto/signature.ts'
-import { MosaikError } from '../domain/errors.ts'
-import { toHex, type Id } from '../domain/ids.ts'
-import { choosePlacement, type PlacementRule } from '../domain/placement.ts'
 import type { Scheme } from '../domain/dispersal.ts'
-import type { NodeEntry } from '../domain/organisation-state.ts'
+import { MosaikError, type ErrorCode } from '../domain/errors.ts'
+import { toHex, type Id } from '../domain/ids.ts'
 import { acceptsReads, type StorageNode } from '../domain/node.ts'
-import { sameBytes } from '../format/header-bytes.ts'
-import { decodeNodeMarker } from '../format/node-marker.ts'
-import { MARKER_NAME } from '../format/object-names.ts'
-import { decodeRecoveryKey } from '../format/recovery-key.ts'
-import type { VaultCard } from '../format/vault-card.ts'
-import { issueNextCard, trustCards } from '../ledger/vault-card.ts'
+import { choosePlacement, type PlacementRule } from '../domain/placement.ts'
+import { trustCards, type Trust } from '../ledger/vault-card.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { ObjectRow } from '../ports/catalog/layout.ts'
-import type { NodeRow } from '../ports/catalog/access.ts'
-import type { NodeCapabilities, NodeDriver, NodeSettings } from '../ports/node-driver.ts'
+import type { NodeDriver } from '../ports/node-driver.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
-import { unwrapWithSeed } from '../retrieve/open-document.ts'
-import { readCards, type BareNode } from '../upkeep/keyed/node-contents.ts'
-import { findScheme, findState, rebuild, type RebuildReport } from '../upkeep/keyed/rebuild.ts'
+import { readCards, type FoundCard } from '../upkeep/keyed/node-contents.ts'
+import {
+  endAbsent,
+  findScheme,
+  findState,
+  rebuild,
+  type FoundState,
+  type RebuildReport,
+} from '../upkeep/keyed/rebuild.ts'
 import type { Config } from './config.ts'
-import { parseNodeSettings, splitNodeSettings } from './node-settings.ts'
+import {
+  ensureKeys,
+  issueCard,
+  openKeyring,
+  openWithKeyring,
+  openWithRecoveryKey,
+  type KnownCard,
+} from './rebuild-keys.ts'
+import { addNodes, openKnownNodes, openNodes, settleNodeEntries, type OpenedNode } from './rebuild-nodes.ts'
 
 export interface RebuildRequest {
   readonly config: Pick<Config, 'data' | 'databaseUrl'>
-  /** As it is printed. */
-  readonly recoveryKey: string
+  /** As it is printed; without it the keyring in the data folder opens. */
+  readonly recoveryKey: string | undefined
   /** Of the keyring that is there, or of the new one. */
   readonly passphrase: string
   /** Folders, or JSON files with the settings of a node, credentials included. */
   readonly nodes: readonly string[]
+  /** The catalog was restored from a backup: it is brought up to what lies on the nodes, its own and those that are given. */
+  readonly isMerge?: boolean
   readonly driver: NodeDriver
   readonly clock: Clock
   readonly random: Random
@@ -52,124 +58,131 @@ export interface RebuildResult extends RebuildReport {
   /** The old keyring was not there: new vault and signing keys were made. */
   readonly hasNewKeys: boolean
   readonly nodesFound: readonly string[]
-  /** Nodes that the state names and that were not given; read-only until somebody says otherwise. */
+  /** Nodes that the state or the catalog names and that were not looked at. */
   readonly nodesMissing: readonly string[]
+  /** Objects, and whole listings, that nodes did not give or gave otherwise: how many of each code. Nothing is known of them. */
+  readonly passedOver: readonly { readonly name: string; readonly code: ErrorCode; readonly count: number }[]
+  /** Rows of an older catalog whose objects are not there any more. */
+  readonly absent: number
   readonly state: {
     readonly generation: number
-    readonly incomplete: number
+    /** Numbers above it of which shares are there, and too few. */
+    readonly incomplete: FoundState['incomplete']
+    readonly exposures: number
     readonly holds: number
     readonly policies: number
+    readonly tombstones: number
+    readonly revokedLinks: number
   }
 }
 
-/** A trusted card, with its bytes as they lie on the nodes. */
-type KnownCard = VaultCard & { readonly bytes: Uint8Array }
-
-interface OpenedNode extends BareNode {
-  readonly settings: NodeSettings
-  readonly capabilities: NodeCapabilities
-  readonly installation: Id
-}
-
-const PROBE_TIMEOUT_MS = 120_000
-
 /**
- * A working vault from bare nodes and the recovery key: catalog, and keys of a new epoch when the keyring is lost too. Run again with more
- * nodes it adds what they have.
+ * A working vault from bare nodes and the recovery key or the keyring: catalog, and keys of a new epoch when the keyring is lost. Run again
+ * with more nodes it adds what they have. As a merge it brings a catalog from a backup up to the nodes. Deletions are frozen from its first
+ * step on, until somebody releases them.
  *
- * @throws E_RECOVERY_KEY; E_CARD_UNTRUSTED when no card on the nodes is of this recovery key; E_NODE_FOREIGN nodes of several vaults;
- * E_CONFLICT when the data folder has a catalog that no rebuild made
+ * @throws E_RECOVERY_KEY; E_CARD_UNTRUSTED when no card on the nodes is of this key; E_NODE_FOREIGN nodes of several vaults; E_CONFLICT when
+ * the data folder has a catalog that no rebuild made, or, as a merge, none
  */
 export async function rebuildVault(request: RebuildRequest, signal: AbortSignal): Promise<RebuildResult> {
-  const { config, clock, random, log } = request
+  const { config, clock, random, log, isMerge = false } = request
   const primitives = nodePrimitives
-  const seed = decodeRecoveryKey(request.recoveryKey, primitives.sha256)
+  const byRecoveryKey = request.recoveryKey === undefined ? undefined : openWithRecoveryKey(request.recoveryKey)
+  if (!byRecoveryKey && !hasFileKeyring(config.data)) {
+    throw new MosaikError(
+      'E_INPUT',
+      `there is no keyring in ${config.data}: put keyring.json back there, or give the recovery key with --recovery-key-file`,
+    )
+  }
+  if (request.nodes.length === 0 && !isMerge) {
+    throw new MosaikError('E_INPUT', 'name the nodes with --node: folders, or JSON files with settings')
+  }
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
-  const nodes = await openNodes(request, signal)
+  const given = await openNodes(request.driver, request.nodes, signal)
+  const nodes = [...given]
   const catalog =
     config.databaseUrl === undefined
       ? openSqliteCatalog(join(config.data, 'catalog.sqlite'), clock)
       : openPostgresCatalog(config.databaseUrl, clock)
   let keyring: FileKeyring | undefined
   try {
+    await catalog.migrate()
+    if (isMerge || !byRecoveryKey) keyring = await openKeyring(request, catalog)
+    let silent: readonly { readonly name: string; readonly code: ErrorCode }[] = []
+    if (isMerge && keyring) {
+      await checkMerged(catalog)
+      const known = await openKnownNodes({ driver: request.driver, catalog, atRest: keyring }, given, signal)
+      nodes.push(...known.opened)
+      silent = known.silent
+    }
+    const opener = byRecoveryKey ?? (await openWithKeyring(keyring!))
+    const { unwrap } = opener
     const cards = await readCards({ nodes, primitives, log }, signal)
     const trust = trustCards(
       primitives,
       cards.map(({ bytes }) => bytes),
-      signingKeys(rootSigningSeed(primitives, seed)).publicKeys,
+      opener.root,
     )
-    // The same card lies on every node.
-    const byHash = new Map(
-      trust.trusted.map(({ card, hash, position }) => [toHex(hash), { ...card, bytes: cards[position]!.bytes }]),
-    )
-    const trusted = [...byHash.values()].toSorted((a, b) => a.epoch - b.epoch)
+    const trusted = knownCards(trust, cards)
     const newest = trusted.at(-1)
     if (!newest) {
-      throw new MosaikError('E_CARD_UNTRUSTED', 'no vault card on these nodes is of this recovery key', {
-        cards: cards.length,
-      })
+      throw new MosaikError('E_CARD_UNTRUSTED', 'no vault card on these nodes is of this key', { cards: cards.length })
     }
     const { organisation, installation } = newest
-    await catalog.migrate()
-    await checkCatalog(catalog, installation, organisation, nodes)
-    const kem = unwrapWithSeed(primitives, (suite) => recoveryKemSeed(primitives, seed, suite))
-    const native = unwrapWithSeed(primitives, (suite) => recoveryKemSeed(primitives, seed, suite), nativeXWing)
+    await checkCatalog(catalog, installation, organisation, nodes, isMerge)
+    // Before the first row: a run that is cut off can be run again, and nothing is deleted before somebody has looked.
+    await catalog.upkeep.setFlag('deletions-frozen', true, clock.nowMs())
+    const trouble = new Map<string, number>()
     const common = {
       ...{ catalog, nodes, primitives, clock, log },
       newId: () => toHex(random.bytes(16)),
+      passedOver: (node: Id, code: ErrorCode) => {
+        trouble.set(`${node} ${code}`, (trouble.get(`${node} ${code}`) ?? 0) + 1)
+      },
     }
     const { signers } = trust
-    const unwrap: typeof kem = (id, wrapped) => (wrapped.suite === 1 ? native : kem)(id, wrapped)
     const found = await findState(common, organisation, signers, unwrap, signal)
-    keyring = await openKeyring(request)
-    const { epoch, hasNewKeys } = await ensureKeys(keyring, catalog, trusted, seed)
+    keyring ??= await openKeyring(request, catalog)
+    const { epoch, hasNewKeys } = await ensureKeys(keyring, catalog, trusted, opener.seed)
     const entries = found.state?.nodes ?? []
-    await addNodes(catalog, keyring, nodes, entries, clock.nowMs())
-    if (!(await catalog.installation.organisation(organisation))) {
-      const scheme = await findScheme(common, signal)
-      await catalog.installation.addOrganisation({
-        ...{ id: organisation, name: 'default', scheme, createdAtMs: trusted[0]?.issuedAtMs ?? clock.nowMs() },
-        placementRule: placementRuleFor(scheme, await catalog.installation.nodes()),
-        stateGeneration: found.highestGeneration,
-        stateSha256: found.incomplete.length > 0 ? null : found.sha256,
-      })
-    }
+    await addNodes(catalog, keyring, given, entries, clock.nowMs())
+    if (isMerge) await settleNodeEntries(catalog, entries)
+    await settleOrganisation(common, organisation, found, trusted[0]?.issuedAtMs ?? clock.nowMs(), signal)
     for (const card of trusted) {
       await catalog.installation.putCard(organisation, card.epoch, card.bytes)
     }
     if (hasNewKeys) await issueCard(keyring, catalog, newest, clock)
-    const cardRows = trust.trusted.map(({ card, position }): ObjectRow => {
-      const { node, key, bytes } = cards[position]!
-      return {
-        ...{ node, key, organisation: card.organisation, recording: null, sharing: null, index: 0 },
-        ...{ role: { kind: 'card' }, state: 'stored', sizeBytes: bytes.length, createdAtMs: clock.nowMs() },
-      }
-    })
-    await catalog.upkeep.restoreObjects([...found.objects, ...cardRows])
+    await catalog.upkeep.restoreObjects([...found.objects, ...cardRows(trust, cards, clock.nowMs())])
     const report = await rebuild(
       { ...common, atRest: keyring },
       organisation,
       { signers, unwrap, state: found.state },
       signal,
     )
-    const given = new Set(nodes.map(({ id }) => id))
+    const absent = isMerge ? await endAbsent(common, signal) : 0
+    const asked = new Set(nodes.map(({ id }) => id))
     const rows = await catalog.installation.nodes()
+    const namesOf = (some: readonly StorageNode[]): string[] => some.map(({ name }) => name).toSorted()
     return {
       ...report,
-      ...{ organisation, epoch, hasNewKeys },
-      nodesFound: rows
-        .filter(({ id }) => given.has(id))
-        .map(({ name }) => name)
-        .toSorted(),
-      nodesMissing: rows
-        .filter((row) => !given.has(row.id) && acceptsReads(row))
-        .map(({ name }) => name)
-        .toSorted(),
+      ...{ organisation, epoch, hasNewKeys, absent },
+      nodesFound: namesOf(rows.filter(({ id }) => asked.has(id))),
+      nodesMissing: namesOf(rows.filter((row) => !asked.has(row.id) && acceptsReads(row))),
+      passedOver: [
+        ...silent.map(({ name, code }) => ({ name, code, count: 1 })),
+        ...[...trouble].map(([what, count]) => {
+          const [id, code] = what.split(' ') as [Id, ErrorCode]
+          return { name: rows.find((row) => row.id === id)?.name ?? id, code, count }
+        }),
+      ],
       state: {
         generation: found.state?.generation ?? 0,
-        incomplete: found.incomplete.length,
+        incomplete: found.incomplete,
+        exposures: found.state?.exposures.length ?? 0,
         holds: found.state?.holds.length ?? 0,
         policies: found.state?.policies.length ?? 0,
+        tombstones: found.state?.tombstones.length ?? 0,
+        revokedLinks: found.state?.revokedLinks.length ?? 0,
       },
     }
   } finally {
@@ -179,39 +192,64 @@ export async function rebuildVault(request: RebuildRequest, signal: AbortSignal)
   }
 }
 
-async function openNodes({ nodes, driver }: RebuildRequest, signal: AbortSignal): Promise<OpenedNode[]> {
-  if (nodes.length === 0)
-    throw new MosaikError('E_INPUT', 'name the nodes with --node: folders, or JSON files with settings')
-  return await Promise.all(
-    nodes.map(async (given) => {
-      const settings = settingsOf(given)
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)])
-      const capabilities = await driver.probe(settings, limited)
-      const store = await driver.open(settings, capabilities, { label: given })
-      const marker = decodeNodeMarker(await store.get(MARKER_NAME, undefined, limited))
-      return { id: marker.node, installation: marker.installation, store, settings, capabilities }
-    }),
+/** The same card lies on every node: each once, oldest epoch first. */
+function knownCards(trust: Trust, cards: readonly FoundCard[]): KnownCard[] {
+  const byHash = new Map(
+    trust.trusted.map(({ card, hash, position }) => [toHex(hash), { ...card, bytes: cards[position]!.bytes }]),
+  )
+  return [...byHash.values()].toSorted((a, b) => a.epoch - b.epoch)
+}
+
+function cardRows(trust: Trust, cards: readonly FoundCard[], nowMs: number): ObjectRow[] {
+  return trust.trusted.map(({ card, position }) => {
+    const { node, key, bytes } = cards[position]!
+    return {
+      ...{ node, key, organisation: card.organisation, recording: null, sharing: null, index: 0 },
+      ...{ role: { kind: 'card' }, state: 'stored', sizeBytes: bytes.length, createdAtMs: nowMs },
+    }
+  })
+}
+
+/** Its row, and the number of the newest state: from then on no number is used twice. */
+async function settleOrganisation(
+  ports: Parameters<typeof findScheme>[0] & { readonly catalog: Catalog },
+  organisation: Id,
+  found: FoundState,
+  createdAtMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { installation } = ports.catalog
+  const sha256 = found.incomplete.length > 0 ? null : found.sha256
+  const row = await installation.organisation(organisation)
+  if (!row) {
+    const scheme = await findScheme(ports, signal)
+    return await installation.addOrganisation({
+      ...{ id: organisation, name: 'default', scheme, createdAtMs },
+      placementRule: placementRuleFor(scheme, await installation.nodes()),
+      stateGeneration: found.highestGeneration,
+      stateSha256: sha256,
+    })
+  }
+  if (row.stateGeneration >= found.highestGeneration) return
+  if (await installation.advanceState(organisation, row.stateGeneration, found.highestGeneration, sha256)) return
+  throw new MosaikError('E_CONFLICT', 'another process writes to this catalog: stop the vault first', { organisation })
+}
+
+async function checkMerged(catalog: Catalog): Promise<void> {
+  if ((await catalog.installation.organisations()).length > 0) return
+  throw new MosaikError(
+    'E_CONFLICT',
+    'there is no catalog to be merged: put the backup back first, or run without --merge',
   )
 }
 
-function settingsOf(given: string): NodeSettings {
-  if (!given.endsWith('.json')) return parseNodeSettings({ driver: 'directory', path: resolve(given) })
-  let read: unknown
-  try {
-    read = JSON.parse(readFileSync(given, 'utf8'))
-  } catch {
-    // Not the cause: it would quote what may be a credential.
-    throw new MosaikError('E_INPUT', `the file ${given} of a node's settings cannot be read as JSON`)
-  }
-  return parseNodeSettings(read)
-}
-
-/** An empty catalog, or one that an earlier rebuild of the same vault made. */
+/** An empty catalog, or one that an earlier rebuild of the same vault made; as a merge, one of the same vault. */
 async function checkCatalog(
   catalog: Catalog,
   installation: Id,
   organisation: Id,
   nodes: readonly OpenedNode[],
+  isMerge: boolean,
 ): Promise<void> {
   const foreign = nodes.find((node) => node.installation !== installation)
   if (foreign) {
@@ -220,109 +258,17 @@ async function checkCatalog(
     })
   }
   const organisations = await catalog.installation.organisations()
-  const isOurs = organisations.length === 0 || organisations.some(({ id }) => id === organisation)
-  const isRebuilt = organisations.length === 0 || (await catalog.upkeep.isFlagged('deletions-frozen'))
-  if (!isOurs || !isRebuilt || (await catalog.installation.installation(installation)) !== installation) {
-    throw new MosaikError(
-      'E_CONFLICT',
-      'there is a catalog already which no rebuild made; give another folder with --data, or move it away',
-    )
-  }
-}
-
-async function openKeyring(request: RebuildRequest): Promise<FileKeyring> {
-  const { config, passphrase, clock, random, kdfCost } = request
-  const options = {
-    ...{ folder: config.data, passphrase, clock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
-    record: () => Promise.reject(new MosaikError('E_INTERNAL', 'a rebuild opens with the recovery key only')),
-  }
-  return hasFileKeyring(config.data) ? await openFileKeyring(options) : await createFileKeyring(options, kdfCost)
-}
-
-/** The keyring's own epoch when it has the keys of a trusted card; else keys of a new epoch. */
-async function ensureKeys(
-  keyring: FileKeyring,
-  catalog: Catalog,
-  trusted: readonly KnownCard[],
-  seed: Uint8Array,
-): Promise<{ readonly epoch: number; readonly hasNewKeys: boolean }> {
-  const newest = trusted.at(-1)!
-  if (!keyring.organisations().includes(newest.organisation)) {
-    const { epoch } = await keyring.adoptOrganisation(newest.organisation, newest.epoch + 1, seed)
-    return { epoch, hasNewKeys: true }
-  }
-  const { epoch, signing } = await keyring.publicKeys(newest.organisation)
-  const isOnCard = trusted.some((card) => card.epoch === epoch && sameBytes(card.signing.ed25519, signing.ed25519))
-  if (isOnCard) return { epoch, hasNewKeys: false }
-  // A rebuild was cut off after the keys and before their card.
-  const known = await catalog.installation.cards(newest.organisation)
-  if (epoch === newest.epoch + 1) return { epoch, hasNewKeys: known.length <= trusted.length }
-  throw new MosaikError('E_CONFLICT', 'the keyring has keys of this organisation that no card on the nodes names', {
-    epoch,
-  })
-}
-
-/** Signed by the root: the recovery key is here for as long as this takes. */
-async function issueCard(keyring: FileKeyring, catalog: Catalog, newest: KnownCard, clock: Clock): Promise<void> {
-  const keys = await keyring.publicKeys(newest.organisation)
-  const card = await issueNextCard(nodePrimitives, {
-    ...{ installation: newest.installation, keys, issuedAtMs: clock.nowMs(), signer: keys.root },
-    previous: newest.bytes,
-    sign: (message) => keyring.signAsRoot(newest.organisation, 'mosaik/v1/card', message),
-  })
-  await catalog.installation.putCard(newest.organisation, keys.epoch, card)
-}
-
-/** The nodes that were given, under the names and owners that the state knows; and those that it knows besides, read-only. */
-async function addNodes(
-  catalog: Catalog,
-  keyring: FileKeyring,
-  nodes: readonly OpenedNode[],
-  entries: readonly NodeEntry[],
-  addedAtMs: number,
-): Promise<void> {
-  const present = await catalog.installation.nodes()
-  for (const [i, { id, settings, capabilities }] of nodes.entries()) {
-    const entry = entries.find((one) => one.id === id)
-    const { shown, secret } = splitNodeSettings(settings)
-    const wrappedSecret = secret && (await keyring.wrapAtRest(id, secret))
-    const known = present.find((row) => row.id === id)
-    if (known) {
-      // One that was missing the last time, or lies elsewhere by now.
-      await catalog.upkeep.settleNode(id, { settings: shown, capabilities, wrappedSecret })
-      if (known.state === 'read-only') await catalog.installation.setNodeState(id, 'active')
-      continue
-    }
-    const unknown = {
-      name: `node-${i + 1}`,
-      country: 'ZZ',
-      operator: `unknown ${id}`,
-      parent: `unknown ${id}`,
-      site: `unknown ${id}`,
-    }
-    const { name, country, operator, parent, site } = entry ?? unknown
-    await catalog.installation.addNode({
-      ...{ id, name, country, operator, parent, site, driver: settings.driver, addedAtMs: addedAtMs + i },
-      ...{ state: stateOf(entry) ?? 'active', settings: shown, capabilities, wrappedSecret },
-    })
-  }
-  for (const entry of entries) {
-    if (present.some(({ id }) => id === entry.id) || nodes.some(({ id }) => id === entry.id)) continue
-    const state = stateOf(entry) ?? 'read-only'
-    const { id, name, country, operator, parent, site, location } = entry
-    await catalog.installation.addNode({
-      ...{ id, name, country, operator, parent, site, addedAtMs, wrappedSecret: null, capabilities: {} },
-      driver: entry.driver === 's3' ? 's3' : 'directory',
-      state: state === 'active' ? 'read-only' : state,
-      settings: entry.driver === 's3' ? { driver: 's3', location } : { driver: 'directory', path: location },
-    })
-  }
-}
-
-const known: readonly NodeRow['state'][] = ['active', 'read-only', 'draining', 'removed', 'dismissed']
-
-function stateOf(entry: NodeEntry | undefined): NodeRow['state'] | undefined {
-  return known.find((state) => state === entry?.state)
+  const isEmpty = organisations.length === 0
+  const isRebuilt = isEmpty || (await catalog.upkeep.isFlagged('deletions-frozen'))
+  const isOurs = isEmpty || organisations.some(({ id }) => id === organisation)
+  if (isOurs && (isRebuilt || isMerge) && (await catalog.installation.installation(installation)) === installation)
+    return
+  throw new MosaikError(
+    'E_CONFLICT',
+    isMerge
+      ? 'the catalog is of another vault than these nodes'
+      : 'there is a catalog already which no rebuild made: bring it up to the nodes with --merge, give another folder with --data, or move it away',
+  )
 }
 
 /** The state does not say the rule: the strict one where the nodes can meet it. */

@@ -1,9 +1,10 @@
 import { MosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
-import type { OrganisationState } from '../domain/organisation-state.ts'
+import type { ExposureEntry, OrganisationState } from '../domain/organisation-state.ts'
 import { encodeState } from '../format/state.ts'
 import type { InstallationCatalog, LinkCatalog, NodeRow } from '../ports/catalog/access.ts'
 import type { Suite } from '../ports/keyring.ts'
+import type { Log } from '../ports/system.ts'
 import { placeDocument, type DocumentPorts } from './place-document.ts'
 import { placeNewSharing, type PlacementPorts } from './placement.ts'
 
@@ -11,8 +12,20 @@ export interface CommitStatePorts extends DocumentPorts, PlacementPorts {
   readonly installation: InstallationCatalog
   readonly links: LinkCatalog
   readonly suite: Suite
+  readonly log: Log
   /** Where a node lies, in words without secrets. */
   readonly location: (node: NodeRow) => string
+}
+
+/** A state holds at most so many exposures: about 30 MB of the 64 MiB that a document may have. */
+export const MAX_EXPOSURES = 150_000
+
+/** Who held shares once; what a state cannot hold is said, since a vault that is rebuilt will not know it. */
+async function pastExposures({ layout, log }: CommitStatePorts, organisation: Id): Promise<ExposureEntry[]> {
+  const exposures = await layout.pastExposures(organisation, MAX_EXPOSURES + 1)
+  if (exposures.length <= MAX_EXPOSURES) return exposures
+  log.error('state.exposures-left-out', { organisation, limit: MAX_EXPOSURES })
+  return exposures.slice(0, MAX_EXPOSURES)
 }
 
 /**
@@ -47,10 +60,8 @@ export async function commitState(
       site: node.site,
       state: node.state,
     })),
-    exposures: [],
-    policies: [],
-    holds: [],
-    tombstones: [],
+    exposures: await pastExposures(ports, organisation),
+    ...(await ports.installation.stateEntries(organisation)),
     revokedLinks: await ports.links.revokedLinks(organisation),
   }
   const { sharing } = await placeDocument(

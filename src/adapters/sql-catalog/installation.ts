@@ -6,6 +6,7 @@ import type { InstallationCatalog, NodeRow, OrganisationRow } from '../../ports/
 import type { Database } from './database.ts'
 import { fromJson, toBytes, toBytesOrNull } from './json.ts'
 import type { Row } from './schema.ts'
+import { stateEntries } from './state-memory.ts'
 
 /** The installation, its organisations and its nodes. */
 export function installationCatalog(database: Database): InstallationCatalog {
@@ -17,6 +18,8 @@ export function installationCatalog(database: Database): InstallationCatalog {
   }
 
   return {
+    ...stateEntries(database),
+
     async installation(proposed) {
       return await database.transaction('read the installation', async (trx) => {
         await trx

@@ -5,12 +5,14 @@ import type { Database } from './database.ts'
 import { holdFence } from './fence.ts'
 import { addObjectRows, setState, toObject } from './objects.ts'
 import { isMadeByRepair, sharingCatalog } from './sharings.ts'
+import { pastExposures } from './state-memory.ts'
 
 /** What lies where: the rows of objects here, attempts and manifest generations in attempts.ts. */
 export function layoutCatalog(database: Database): LayoutCatalog {
   return {
     ...attemptsAndGenerations(database),
     ...sharingCatalog(database),
+    ...pastExposures(database),
 
     async addObjects(objects, fence) {
       if (objects.length === 0 && !fence) return
@@ -76,6 +78,12 @@ export function layoutCatalog(database: Database): LayoutCatalog {
           .whereRef('node_owners.epoch', '>=', 'objects.first_epoch')
           .where((eb) =>
             eb.or([eb('objects.last_epoch', 'is', null), eb('node_owners.epoch', '<=', eb.ref('objects.last_epoch'))]),
+          )
+          .union(
+            db
+              .selectFrom('past_exposures')
+              .select(['node', 'share_index as index', 'operator', 'parent', 'site'])
+              .where('sharing', '=', sharing),
           )
           .orderBy('index')
           .orderBy('node')

@@ -7,10 +7,19 @@ import { linkPasscodes } from './migrations/0003-link-passcodes.ts'
 import { epochs } from './migrations/0004-epochs.ts'
 import { titleWordTables } from './migrations/0005-title-words.ts'
 import { sharings } from './migrations/0006-sharings.ts'
+import { stateMemory } from './migrations/0007-state-memory.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Tables } from './schema.ts'
 
-export const migrations: readonly Migration[] = [first, upkeep, linkPasscodes, epochs, titleWordTables, sharings]
+export const migrations: readonly Migration[] = [
+  first,
+  upkeep,
+  linkPasscodes,
+  epochs,
+  titleWordTables,
+  sharings,
+  stateMemory,
+]
 
 /** Version of the schema that this release reads and writes. */
 export const schemaVersion = Math.max(...migrations.map((migration) => migration.version))

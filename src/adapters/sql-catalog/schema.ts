@@ -33,6 +33,17 @@ export interface Tables {
     subject: string | null
     fields: string
   }
+  past_exposures: {
+    organisation: string
+    sharing: string
+    share_index: number
+    node: string
+    operator: string
+    parent: string
+    site: string
+  }
+  /** Policies, holds and tombstones as JSON. */
+  state_entries: { organisation: string; kind: string; id: string; entry: string }
   findings: FindingsTable
   upkeep_tasks: { name: string; progress: string; fence: number; lease_until_ms: number }
   upkeep_flags: { name: string; at_ms: number }

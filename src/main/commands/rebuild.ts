@@ -16,15 +16,16 @@ export interface RebuildOptions {
   readonly recoveryKeyFile?: string | undefined
   readonly node?: readonly string[] | undefined
   readonly release?: boolean | undefined
+  readonly merge?: boolean | undefined
 }
 
-/** `mosaik rebuild`: a working vault in an empty data folder, from the nodes and the recovery key; `--release` lets deletions go on. */
+/**
+ * `mosaik rebuild`: a working vault in an empty data folder, from the nodes and the recovery key, or the keyring that lies there; `--merge`
+ * brings a catalog from a backup up to the nodes; `--release` lets deletions go on.
+ */
 export async function rebuildCommand(config: Config, screen: Screen, options: RebuildOptions): Promise<void> {
   if (options.release === true) return await release(config, screen)
-  if (options.recoveryKeyFile === undefined) {
-    throw new MosaikError('E_INPUT', 'give the recovery key in a file with --recovery-key-file')
-  }
-  const recoveryKey = readKey(options.recoveryKeyFile)
+  const recoveryKey = options.recoveryKeyFile === undefined ? undefined : readKey(options.recoveryKeyFile)
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   const unlock = claimDataFolder(config)
   const log = openLog(config, nodeClock)
@@ -33,7 +34,15 @@ export async function rebuildCommand(config: Config, screen: Screen, options: Re
     const passphrase = await findPassphrase(config, random, hasFileKeyring(config.data), false)
     const result = await rebuildVault(
       {
-        ...{ config, recoveryKey, passphrase: passphrase.text, nodes: options.node ?? [], random, log: log.log },
+        ...{
+          config,
+          recoveryKey,
+          passphrase: passphrase.text,
+          nodes: options.node ?? [],
+          random,
+          isMerge: options.merge === true,
+          log: log.log,
+        },
         driver: createNodeDriver({ clock: nodeClock, random }),
         clock: nodeClock,
       },
@@ -67,10 +76,18 @@ async function release(config: Config, screen: Screen): Promise<void> {
 function words(result: RebuildResult): string {
   const lines = [
     `rebuilt organisation ${result.organisation}, epoch ${result.epoch}${result.hasNewKeys ? ' (new keys: the keyring was not there)' : ''}`,
-    `  ${result.recordings} recordings${result.known > 0 ? ` and ${result.known} that were there already` : ''}, ${result.fragments} fragments`,
-    `  nodes: ${result.nodesFound.join(', ')}${result.nodesMissing.length > 0 ? `; missing, read-only: ${result.nodesMissing.join(', ')}` : ''}`,
-    `  organisation state: generation ${result.state.generation}, ${result.state.holds} holds, ${result.state.policies} policies`,
+    `  ${result.recordings} recordings${result.newer > 0 ? `, ${result.newer} that were there in an earlier generation` : ''}${result.known > 0 ? ` and ${result.known} that were there already` : ''}, ${result.fragments} fragments`,
+    `  nodes: ${result.nodesFound.join(', ')}${result.nodesMissing.length > 0 ? `; not looked at: ${result.nodesMissing.join(', ')}` : ''}`,
+    result.state.generation === 0
+      ? '  no organisation state could be opened: revoked links, holds, policies and owners of nodes are not known'
+      : `  organisation state: generation ${result.state.generation}, ${result.state.holds} holds, ${result.state.policies} policies, ${result.state.tombstones} tombstones, ${result.state.revokedLinks} revoked links, ${result.state.exposures} past exposures`,
   ]
+  for (const { generation, came, needed } of result.state.incomplete) {
+    lines.push(`  organisation state ${generation} is newer, but incomplete: ${came} of ${needed} shares`)
+  }
+  for (const { name, code, count } of result.passedOver)
+    lines.push(`  node ${name}: ${count} times ${code}, passed over`)
+  if (result.absent > 0) lines.push(`  ${result.absent} objects of the catalog are not there any more`)
   for (const { recording, restored, missing } of result.incomplete) {
     const newer = missing
       .map(({ generation, came, needed }) => `${generation} (${came} of ${needed} shares)`)

@@ -3,6 +3,7 @@ import type { Link } from '../../domain/link.ts'
 import type { Scheme } from '../../domain/dispersal.ts'
 import type { StorageNode, NodeOwnership, NodeState } from '../../domain/node.ts'
 import type { PlacementRule } from '../../domain/placement.ts'
+import type { StateEntries } from '../../domain/organisation-state.ts'
 import type { Role } from '../../domain/roles.ts'
 
 export interface OrganisationRow {
@@ -41,11 +42,14 @@ export interface InstallationCatalog {
     policy: { readonly scheme?: Scheme; readonly placementRule?: PlacementRule },
   ): Promise<void>
   /** Compare-and-set of the state document's sequence number. False when `expected` is not the present one. */
-  advanceState(id: Id, expected: number, next: number, sha256: Uint8Array): Promise<boolean>
+  advanceState(id: Id, expected: number, next: number, sha256: Uint8Array | null): Promise<boolean>
   /** From now on no manifest of an epoch before `leastEpoch` is committed: its vault key is about to be destroyed. Never goes back. */
   retireEpochsBefore(organisation: Id, leastEpoch: number): Promise<void>
   /** Keeps an organisation's vault card of an epoch (docs/FORMAT.md §8); the first one of an epoch stays. */
   putCard(organisation: Id, epoch: number, card: Uint8Array): Promise<void>
+  /** Keeps what a state says besides; takes the place of what was kept before. */
+  keepStateEntries(organisation: Id, entries: StateEntries): Promise<void>
+  stateEntries(organisation: Id): Promise<StateEntries>
   /** The organisation's cards, oldest epoch first. */
   cards(organisation: Id): Promise<Uint8Array[]>
   /** @throws E_CONFLICT when the name or id is taken. */

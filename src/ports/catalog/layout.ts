@@ -1,4 +1,5 @@
 import type { Scheme } from '../../domain/dispersal.ts'
+import type { ExposureEntry } from '../../domain/organisation-state.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Exposure } from '../../domain/placement.ts'
 import type { AssetKind } from '../../domain/recording.ts'
@@ -161,6 +162,10 @@ export interface LayoutCatalog {
   failStaleIntents(beforeMs: number): Promise<number>
   /** Counts for `nodes ls`. */
   nodeUsage(): Promise<{ readonly node: Id; readonly objectsCount: number; readonly bytes: number }[]>
+  /** Of sharings that still stand: who held a share, and is not shown by where shares lie and whose the nodes are now. At most `limit`. */
+  pastExposures(organisation: Id, limit: number): Promise<ExposureEntry[]>
+  /** Keeps exposures that a state names; `exposures` and `pastExposures` tell them from then on. */
+  keepExposures(organisation: Id, exposures: readonly ExposureEntry[]): Promise<void>
   /** Organisation state and cards that lie on nodes. */
   organisationObjects(organisation: Id, kind: 'state' | 'card'): Promise<ObjectRow[]>
 }

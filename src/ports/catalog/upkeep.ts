@@ -105,10 +105,12 @@ export interface UpkeepCatalog {
   setFlag(flag: UpkeepFlag, isSet: boolean, atMs: number): Promise<void>
   isFlagged(flag: UpkeepFlag): Promise<boolean>
   /**
-   * Writes what was found on the nodes. A recording that is there already is left as it is: rebuilding again adds what is missing.
-   * @returns false when it was there.
+   * Writes what was found on the nodes. Of a recording that is there already in the same or a later generation, what lies where is added; one
+   * that is there in an earlier generation becomes what was found, and work on it that is over by that ends.
    */
-  restore(found: RestoredRecording): Promise<boolean>
+  restore(found: RestoredRecording): Promise<'added' | 'newer' | 'known'>
+  /** Of a recording that was decided to be erased and that an older catalog still has: nothing of it is read any more, and the collector takes it. */
+  forget(recording: Id, reason: NonNullable<RecordingRow['reason']>): Promise<void>
   /** Where a node lies by now, and how it is reached. @throws E_NODE_UNKNOWN */
   settleNode(id: Id, place: Pick<NodeRow, 'settings' | 'capabilities' | 'wrappedSecret'>): Promise<void>
   /** Rows for objects of an organisation (states, cards) that were found on nodes; those that are there stay. */

@@ -1,5 +1,5 @@
 import type { Primitives } from '../../crypto/primitives.ts'
-import { isMosaikError } from '../../domain/errors.ts'
+import { isMosaikError, type ErrorCode } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import { FRAGMENT_HEADER_BYTES, decodeFragmentHeader, type FragmentHeader } from '../../format/fragment-header.ts'
 import { HeaderView } from '../../format/header-bytes.ts'
@@ -46,6 +46,8 @@ export interface ContentsPorts {
   readonly nodes: readonly BareNode[]
   readonly primitives: Primitives
   readonly log: Log
+  /** Told of every object, or prefix, of which nothing is known: its node did not answer, or gave something else. */
+  readonly passedOver?: (node: Id, code: ErrorCode) => void
 }
 
 /** Every card on every node, also spoilt ones. */
@@ -88,7 +90,7 @@ export async function listShares(
 
 /** Some at a time on each node, the nodes side by side. What cannot be read is named in the log and passed over. */
 async function eachObject(
-  { nodes, log }: ContentsPorts,
+  { nodes, log, passedOver }: ContentsPorts,
   prefix: string,
   signal: AbortSignal,
   task: (node: BareNode, object: { readonly key: ObjectKey; readonly sizeBytes: number }) => Promise<void>,
@@ -97,6 +99,7 @@ async function eachObject(
     signal.throwIfAborted()
     if (!isMosaikError(error)) throw error
     log.warn('rebuild.passed-over', { node, object: key, code: error.code })
+    passedOver?.(node, error.code)
   }
   await Promise.all(
     nodes.map(async (node) => {

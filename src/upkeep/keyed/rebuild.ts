@@ -6,6 +6,8 @@ import type { Id } from '../../domain/ids.ts'
 import type { OrganisationState } from '../../domain/organisation-state.ts'
 import type { Manifest } from '../../domain/recording.ts'
 import { decodeAssetHeader } from '../../format/asset-header.ts'
+import { extentCount } from '../../format/fragment-header.ts'
+import { objectPrefix } from '../../format/object-names.ts'
 import type { AtRestVault } from '../../ports/at-rest.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { AttemptRow, GenerationRow, ObjectRow } from '../../ports/catalog/layout.ts'
@@ -14,16 +16,24 @@ import type { RestoredRecording } from '../../ports/catalog/upkeep.ts'
 import type { Clock, Log } from '../../ports/system.ts'
 import { readManifest, readState, type Unwrap } from '../../retrieve/open-document.ts'
 import { newestDocument, type NewestDocument, type NewestOutcome } from './newest-document.ts'
-import { listFragments, listShares, type BareNode, type FoundFragment, type FoundShare } from './node-contents.ts'
+import {
+  listFragments,
+  listShares,
+  type BareNode,
+  type ContentsPorts,
+  type FoundFragment,
+  type FoundShare,
+} from './node-contents.ts'
 
 export interface RebuildPorts {
-  readonly catalog: Pick<Catalog, 'recordings' | 'upkeep' | 'layout' | 'links' | 'work'>
+  readonly catalog: Pick<Catalog, 'installation' | 'recordings' | 'upkeep' | 'layout' | 'links' | 'work'>
   readonly nodes: readonly BareNode[]
   readonly atRest: AtRestVault
   readonly primitives: Primitives
   readonly clock: Clock
   readonly log: Log
   readonly newId: () => Id
+  readonly passedOver?: NonNullable<ContentsPorts['passedOver']>
 }
 
 /** The newest state of an organisation that the nodes give. */
@@ -42,6 +52,8 @@ export interface RebuildReport {
   readonly recordings: number
   /** They were there already; what their nodes have was added. */
   readonly known: number
+  /** They were there in an earlier generation, and are what the nodes have now. */
+  readonly newer: number
   readonly fragments: number
   /** Recordings of which a newer generation is there in part; `none`: no generation could be opened. */
   readonly incomplete: readonly {
@@ -122,6 +134,7 @@ export async function rebuild(
   const report = {
     recordings: 0,
     known: 0,
+    newer: 0,
     fragments: 0,
     incomplete: [] as { recording: Id; restored: number | 'none'; missing: NewestOutcome['incomplete'] }[],
     unreadable: [] as Id[],
@@ -136,15 +149,19 @@ export async function rebuild(
     if (own.length === 0) continue
     if (tombstones.has(recording)) {
       report.tombstoned.push(recording)
+      if (await catalog.recordings.get(recording, organisation)) {
+        const message = 'it was decided to erase this recording; an older catalog still had it'
+        await catalog.upkeep.forget(recording, { code: 'E_RECORDING_UNKNOWN', message })
+      }
       continue
     }
-    const outcome = await newestDocument(
+    const found = await newestDocument(
       { ...ports, ...trust },
       own,
       (opened) => readManifest(ports.primitives, opened).previous,
       signal,
     )
-    const { newest, incomplete, isChainBroken } = outcome
+    const { newest, incomplete, isChainBroken } = found
     if (incomplete.length > 0) {
       report.incomplete.push({ recording, restored: newest?.generation ?? 'none', missing: incomplete })
     }
@@ -157,25 +174,35 @@ export async function rebuild(
     if (restored.attempts.some((attempt) => !isReadable(attempt, fragments.get(attempt.id) ?? []))) {
       report.unreadable.push(recording)
     }
-    if (await catalog.upkeep.restore(restored)) {
-      report.recordings++
+    const outcome = await catalog.upkeep.restore(restored)
+    if (outcome === 'known') report.known++
+    else {
+      if (outcome === 'added') report.recordings++
+      else report.newer++
       await afterRestore(ports, restored, incomplete)
-    } else {
-      report.known++
-      await catalog.upkeep.restoreObjects(restored.objects)
     }
   }
   for (const [attempt, found] of fragments) if (!named.has(attempt)) report.unnamedFragments += found.length
-  await restoreRevokedLinks(ports, organisation, trust.state)
+  if (trust.state) await restoreState(ports, organisation, trust.state)
   return report
 }
 
 function isReadable(attempt: AttemptRow, found: readonly FoundFragment[]): boolean {
-  const bySharing = Map.groupBy(
-    found.filter(({ extent }) => extent === 0),
-    ({ sharing }) => sharing,
-  )
-  return [...bySharing.values()].some((rows) => new Set(rows.map(({ index }) => index)).size >= attempt.scheme.k)
+  const extents = Array.from({ length: extentCount(attempt.sealedBytes ?? 0) }, (_, extent) => extent)
+  return extents.every((number) => {
+    const bySharing = Map.groupBy(
+      found.filter(({ extent }) => extent === number),
+      ({ sharing }) => sharing,
+    )
+    return [...bySharing.values()].some((rows) => new Set(rows.map(({ index }) => index)).size >= attempt.scheme.k)
+  })
+}
+
+/** The scheme that most nodes tell: a header is not signed, and one node alone decides nothing. */
+function schemeOf(found: readonly FoundFragment[]): Scheme | undefined {
+  const votes = Map.groupBy(found, ({ scheme }) => JSON.stringify(scheme))
+  const voters = (rows: readonly FoundFragment[]): number => new Set(rows.map(({ node }) => node)).size
+  return [...votes.values()].toSorted((a, b) => voters(b) - voters(a))[0]?.[0]?.scheme
 }
 
 async function rowsOf(
@@ -193,7 +220,7 @@ async function rowsOf(
     if (!sealed) continue
     const attempt = decodeAssetHeader(sealed.header).attempt
     const found = fragments.get(attempt) ?? []
-    const scheme = found[0]?.scheme ?? { k: newest.k, n: newest.n, t: newest.k - 1 }
+    const scheme = schemeOf(found) ?? { k: newest.k, n: newest.n, t: newest.k - 1 }
     const wrappedVerifyKey = await ports.atRest.wrapAtRest(attempt, sealed.verifyKeys[0]!)
     attempts.push({
       ...{ id: attempt, organisation, recording, asset, kind, state: 'stored' },
@@ -247,6 +274,42 @@ function recordingRow(manifest: Manifest, scheme: Scheme, nowMs: number): Record
   }
 }
 
+/**
+ * Rows that say `stored` of objects which a node, that listed everything it has, does not have: an older catalog's shares that were moved or
+ * collected since. Repair and readers are not to look for them.
+ *
+ * @returns how many.
+ */
+export async function endAbsent(ports: Pick<RebuildPorts, 'catalog' | 'nodes'>, signal: AbortSignal): Promise<number> {
+  const { layout, upkeep } = ports.catalog
+  let count = 0
+  for (const { id, store } of ports.nodes) {
+    for (const kind of ['fragment', 'manifest-share', 'state-share'] as const) {
+      const prefix = objectPrefix(kind)
+      const present = new Set<string>()
+      try {
+        for await (const { key } of store.list(prefix, signal)) present.add(key)
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!isMosaikError(error)) throw error
+        // Unreachable is not absent: nothing is said of what lies there.
+        continue
+      }
+      for (let after: string | undefined; ;) {
+        const rows = await upkeep.objectsOn(id, prefix, after, 500)
+        for (const { key, state } of rows) {
+          if (state !== 'stored' || present.has(key)) continue
+          await layout.setObjectState(id, key, 'failed')
+          count++
+        }
+        after = rows.at(-1)?.key
+        if (after === undefined) break
+      }
+    }
+  }
+  return count
+}
+
 /** Its timeline says where it comes from; what was never made for it is made now. */
 async function afterRestore(
   { catalog, clock, newId }: RebuildPorts,
@@ -264,16 +327,27 @@ async function afterRestore(
   })
 }
 
-/** What was revoked stays so: a row that is over and revoked, since nothing else of the link is known. */
+/** Who held shares once, policies, holds, tombstones; and what was revoked stays so. */
+async function restoreState(ports: RebuildPorts, organisation: Id, state: OrganisationState): Promise<void> {
+  await ports.catalog.layout.keepExposures(organisation, state.exposures)
+  await ports.catalog.installation.keepStateEntries(organisation, state)
+  await restoreRevokedLinks(ports, organisation, state)
+}
+
+/** A link that is not known becomes a row that is over and revoked: nothing else of it is known. */
 async function restoreRevokedLinks(
   { catalog, clock }: RebuildPorts,
   organisation: Id,
-  state: OrganisationState | undefined,
+  state: OrganisationState,
 ): Promise<void> {
   const any = (await catalog.recordings.list({ organisation, limit: 1 }))[0]
-  if (!any || !state) return
+  if (!any) return
   const present = new Set(await catalog.links.revokedLinks(organisation))
   for (const id of state.revokedLinks.filter((link) => !present.has(link))) {
+    if (await catalog.links.link(id)) {
+      await catalog.links.revokeLink(id, clock.nowMs())
+      continue
+    }
     try {
       await catalog.links.addLink({
         ...{ id, organisation, recording: any.id, createdAtMs: 0, expiresAtMs: 0, maxViews: 0, allowDownload: false },

@@ -1,103 +1,38 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { openFileKeyring } from '../../../src/adapters/file-keyring/file-keyring.ts'
-import { describeFile } from '../../../src/adapters/file-source.ts'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
-import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
-import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
-import { createNodeDriver } from '../../../src/adapters/open-store.ts'
-import { createInlineEngine } from '../../../src/adapters/segment-engine/inline-engine.ts'
-import { openSqliteCatalog } from '../../../src/adapters/sql-catalog/open.ts'
-import { encodeRecoveryKey } from '../../../src/format/recovery-key.ts'
-import { CatalogNodePool } from '../../../src/main/node-pool.ts'
-import { rebuildVault, type RebuildResult } from '../../../src/main/upkeep-rebuild.ts'
-import { commitState } from '../../../src/pipeline/commit-state.ts'
-import type { Catalog } from '../../../src/ports/catalog.ts'
-import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
+import { encodeManifest } from '../../../src/format/manifest.ts'
+import { shareSigner } from '../../../src/main/share-signer.ts'
+import { placeDocument } from '../../../src/pipeline/place-document.ts'
+import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { fsck } from '../../../src/upkeep/blind/fsck.ts'
-import { makeTestVault, silentLog, testKdfCost, type TestVault } from '../../support/test-vault.ts'
+import { repair } from '../../../src/upkeep/blind/repair.ts'
+import { survey } from '../../../src/upkeep/blind/survey.ts'
+import { createCodecTools } from '../../../src/adapters/segment-engine/codec-tools.ts'
+import {
+  makeFolders,
+  oldPassphrase,
+  openRebuilt,
+  rebuildInto,
+  recoveryKeyOf,
+  sha256,
+  storeInto as store,
+  writeState,
+} from '../../support/rebuild-stage.ts'
+import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
 const MINUTES = 60_000
-const random = nodeRandom()
-const passphrase = 'another passphrase of tests'
 
 let vault: TestVault | undefined
-const folders: string[] = []
+const folders = makeFolders()
+const newFolder = (): string => folders.make()
 afterEach(async () => {
   await vault?.close()
   vault = undefined
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  folders.remove()
 })
-
-async function store(into: TestVault, content: Uint8Array, title: string): Promise<string> {
-  const path = join(into.folder, `${title}.mp4`)
-  writeFileSync(path, content)
-  const recording = await into.deposit(path, { ...(await describeFile(path)), title, externalId: title })
-  await into.runDue()
-  return recording
-}
-
-async function recoveryKeyOf(of: TestVault): Promise<string> {
-  return encodeRecoveryKey((await of.keyring.pendingRecoverySeed(of.organisation))!, nodePrimitives.sha256)
-}
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'mosaik-rebuild-'))
-  folders.push(folder)
-  return folder
-}
-
-async function rebuildInto(data: string, recoveryKey: string, nodes: readonly string[]): Promise<RebuildResult> {
-  return await rebuildVault(
-    {
-      config: { data, databaseUrl: undefined },
-      ...{ recoveryKey, passphrase, nodes, clock: nodeClock, random, log: silentLog, kdfCost: testKdfCost },
-      driver: createNodeDriver({ clock: nodeClock, random }),
-    },
-    never,
-  )
-}
-
-/** The rebuilt vault, to read with. */
-async function openRebuilt(data: string) {
-  const catalog: Catalog = openSqliteCatalog(join(data, 'catalog.sqlite'), nodeClock)
-  const keyring = await openFileKeyring({
-    ...{ folder: data, passphrase, clock: nodeClock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
-    record: () => Promise.resolve(),
-    unwrapsPerMinute: 1_000_000,
-  })
-  const pool = new CatalogNodePool({
-    installation: catalog.installation,
-    installationId: await catalog.installation.installation('0'.repeat(32)),
-    ...{ atRest: keyring, driver: createNodeDriver({ clock: nodeClock, random }), clock: nodeClock },
-  })
-  const engine = createInlineEngine()
-  const common = { catalog, keyring, pool, engine, clock: nodeClock, log: silentLog, primitives: nodePrimitives }
-  const parts = { layout: catalog.layout, recordings: catalog.recordings, installation: catalog.installation }
-  const reader = createVaultReader({ ...common, ...parts })
-  return {
-    ...common,
-    ...parts,
-    async sha256Of(organisation: string, recording: string): Promise<string> {
-      const opened = await reader.open(organisation, recording, 'download', never)
-      const original = opened.manifest.assets.find(({ kind }) => kind === 'original')!
-      const hash = createHash('sha256')
-      for await (const chunk of opened.asset(original.id).read(0, original.contentBytes, never)) hash.update(chunk)
-      return hash.digest('hex')
-    },
-    async close(): Promise<void> {
-      await pool.close()
-      await catalog.close()
-      keyring.close()
-    },
-  }
-}
-
-const sha256 = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex')
 
 describe('a rebuild', () => {
   it(
@@ -110,7 +45,7 @@ describe('a rebuild', () => {
         const content = randomBytes(500 + i)
         contents.set(await store(vault, content, `meeting ${i}`), sha256(content))
       }
-      await commitState({ ...vault, location: ({ settings }) => String(settings['path']) }, vault.organisation, never)
+      await writeState(vault)
       const before = new Map<string, unknown>()
       for (const id of contents.keys()) before.set(id, await vault.catalog.recordings.get(id, undefined))
       const data = newFolder()
@@ -154,7 +89,7 @@ describe('a rebuild', () => {
     vault = await makeTestVault({ placementRule: 'strict' })
     const content = randomBytes(300_000)
     const recording = await store(vault, content, 'meeting')
-    await commitState({ ...vault, location: ({ settings }) => String(settings['path']) }, vault.organisation, never)
+    await writeState(vault)
     const data = newFolder()
     const recoveryKey = await recoveryKeyOf(vault)
     await rebuildInto(data, recoveryKey, vault.nodeFolders.slice(2))
@@ -186,21 +121,7 @@ describe('a rebuild', () => {
     const data = newFolder()
     for (const name of readdirSync(vault.folder).filter((one) => one.startsWith('keyring')))
       cpSync(join(vault.folder, name), join(data, name))
-    const result = await rebuildVault(
-      {
-        config: { data, databaseUrl: undefined },
-        ...{
-          recoveryKey,
-          passphrase: 'a passphrase of tests',
-          nodes: vault.nodeFolders,
-          clock: nodeClock,
-          random,
-          log: silentLog,
-        },
-        driver: createNodeDriver({ clock: nodeClock, random }),
-      },
-      never,
-    )
+    const result = await rebuildInto(data, recoveryKey, vault.nodeFolders, { passphrase: oldPassphrase })
     expect(result).toMatchObject({ recordings: 1, hasNewKeys: false, epoch: 1 })
     expect(recording).toBeTruthy()
   })
@@ -214,8 +135,7 @@ describe('a rebuild', () => {
       ...{ maxViews: null, allowDownload: false, passcodeHash: null },
     })
     await vault.catalog.links.revokeLink(link, 5)
-    for (let i = 0; i < 3; i++)
-      await commitState({ ...vault, location: ({ settings }) => String(settings['path']) }, vault.organisation, never)
+    for (let i = 0; i < 3; i++) await writeState(vault)
     const data = newFolder()
     await rebuildInto(data, await recoveryKeyOf(vault), vault.nodeFolders.slice(0, 3))
     const rebuilt = await openRebuilt(data)
@@ -250,8 +170,6 @@ describe('a rebuild', () => {
     const recording = await store(vault, content, 'meeting')
     // A later generation of the same manifest, of which two shares came to rest before the crash.
     const opened = await vault.reader.open(vault.organisation, recording, 'commit', never)
-    const { placeDocument } = await import('../../../src/pipeline/place-document.ts')
-    const { encodeManifest } = await import('../../../src/format/manifest.ts')
     const before = await vault.catalog.layout.generation(recording, 1)
     const manifest = { ...opened.manifest, generation: 2, previous: before!.sealedSha256, title: 'later' }
     const nodes = await vault.catalog.installation.nodes()
@@ -266,9 +184,12 @@ describe('a rebuild', () => {
     const later = (await vault.catalog.upkeep.surveyed(recording))!.objects.filter(
       ({ role }) => role.kind === 'manifest' && role.generation === 2,
     )
+    const taken: [string, Uint8Array][] = []
     for (const { node, key } of later.slice(0, 3)) {
       const path = vault.nodeFolders[nodes.findIndex(({ id }) => id === node)]!
-      rmSync(join(path, 'm', key.slice(2, 4), key.slice(2)))
+      const file = join(path, 'm', key.slice(2, 4), key.slice(2))
+      taken.push([file, readFileSync(file)])
+      rmSync(file)
     }
     const data = newFolder()
     const result = await rebuildInto(data, await recoveryKeyOf(vault), vault.nodeFolders)
@@ -283,6 +204,19 @@ describe('a rebuild', () => {
       expect(await rebuilt.sha256Of(vault.organisation, recording)).toBe(sha256(content))
     } finally {
       await rebuilt.close()
+    }
+    // The node with the third share is found: the newer generation counts.
+    for (const [path, bytes] of taken) writeFileSync(path, bytes)
+    expect(await rebuildInto(data, await recoveryKeyOf(vault), vault.nodeFolders)).toMatchObject({
+      ...{ recordings: 0, known: 0, newer: 1, incomplete: [] },
+    })
+    const whole = await openRebuilt(data)
+    try {
+      expect(await whole.catalog.recordings.get(recording, undefined)).toMatchObject({ generation: 2, title: 'later' })
+      expect(await whole.catalog.layout.generation(recording, 2)).toMatchObject({ state: 'stored' })
+      expect(await whole.sha256Of(vault.organisation, recording)).toBe(sha256(content))
+    } finally {
+      await whole.close()
     }
   })
 
@@ -321,3 +255,152 @@ describe('a rebuild', () => {
     await expect(rebuildInto(vault.folder, key, vault.nodeFolders)).rejects.toMatchObject({ code: 'E_CONFLICT' })
   })
 })
+
+describe('what only the state says', () => {
+  it('who held shares once comes back: moved shares, and owners of before', async () => {
+    vault = await makeTestVault({ placementRule: 'strict', nodes: sevenFolders() })
+    const recording = await store(vault, randomBytes(1000), 'meeting')
+    const nodes = await vault.catalog.installation.nodes()
+    const layoutOf = async () => (await vault!.catalog.upkeep.surveyed(recording))!.objects
+    const before = (await layoutOf()).filter(({ state }) => state === 'stored')
+    const [bought, left] = before.filter(({ role }) => role.kind === 'fragment')
+    await vault.catalog.installation.setNodeOwnership(bought!.node, {
+      ...{ country: 'FI', operator: 'Buyer', parent: 'Buyer', site: 'Buyer 1' },
+    })
+    await vault.catalog.installation.setNodeState(left!.node, 'draining')
+    await survey(vault, never)
+    await repair({ ...vault, tools: createCodecTools(), signer: shareSigner(vault.keyring) }, fast, never)
+    await collect({ ...vault, clock: { ...vault.clock, nowMs: () => vault!.clock.nowMs() + 3_600_000 } }, never)
+    const sharings = [...new Set(before.map(({ sharing }) => sharing!))]
+    const told = async (of: Pick<TestVault, 'catalog'>): Promise<string[]> =>
+      (await Promise.all(sharings.map((sharing) => of.catalog.layout.exposures(sharing))))
+        .flat()
+        .map((one) => [one.node, one.index, one.operator, one.parent, one.site].join(' '))
+        .toSorted()
+    const exposures = await told(vault)
+    // Two sharings: five shares each, one of each has moved, and one of each lay with a node that was bought.
+    expect(exposures).toHaveLength(2 * (5 + 1) + 2)
+    await writeState(vault)
+    const data = newFolder()
+    const given = nodes.filter(({ id }) => id !== left!.node).map(({ settings }) => String(settings['path']))
+    const result = await rebuildInto(data, await recoveryKeyOf(vault), given)
+    expect(result.state.exposures).toBe(4)
+    const rebuilt = await openRebuilt(data)
+    try {
+      expect(await told(rebuilt)).toEqual(exposures)
+    } finally {
+      await rebuilt.close()
+    }
+    // Again: nothing is told twice.
+    expect((await rebuildInto(data, await recoveryKeyOf(vault), given)).state.exposures).toBe(4)
+  })
+
+  it('policies, holds and tombstones come back; what was to be erased does not', async () => {
+    vault = await makeTestVault()
+    const [kept, erased] = [
+      await store(vault, randomBytes(900), 'kept'),
+      await store(vault, randomBytes(900), 'erased'),
+    ]
+    const entries = {
+      policies: [{ id: 'ab'.repeat(16), name: 'ten years', mode: 'governance', retainMs: 3e11, deleteAfterMs: null }],
+      holds: [{ id: 'cd'.repeat(16), recording: kept, name: 'a case', placedBy: 'officer', placedAtMs: 5 }],
+      tombstones: [{ recording: erased, decidedAtMs: 7, reason: 'asked for' }],
+    }
+    await vault.catalog.installation.keepStateEntries(vault.organisation, entries)
+    await writeState(vault)
+    const data = newFolder()
+    const result = await rebuildInto(data, await recoveryKeyOf(vault), vault.nodeFolders)
+    expect(result).toMatchObject({
+      ...{ recordings: 1, tombstoned: [erased], state: { holds: 1, policies: 1, tombstones: 1, incomplete: [] } },
+    })
+    const rebuilt = await openRebuilt(data)
+    try {
+      expect(await rebuilt.catalog.installation.stateEntries(vault.organisation)).toEqual(entries)
+      expect(await rebuilt.catalog.recordings.get(erased, undefined)).toBeUndefined()
+      expect((await rebuilt.catalog.recordings.get(kept, undefined))?.title).toBe('kept')
+    } finally {
+      await rebuilt.close()
+    }
+  })
+
+  it('says so when a newer state is there in part, and never uses its number again', async () => {
+    vault = await makeTestVault()
+    await store(vault, randomBytes(900), 'meeting')
+    await writeState(vault)
+    const before = await stateFiles(vault)
+    await writeState(vault)
+    const later = (await stateFiles(vault)).filter((path) => !before.includes(path))
+    expect(later).toHaveLength(5)
+    for (const path of later.slice(0, 3)) rmSync(path)
+    const result = await rebuildInto(newFolder(), await recoveryKeyOf(vault), vault.nodeFolders)
+    expect(result.state).toMatchObject({ generation: 1, incomplete: [{ generation: 2, came: 2, needed: 3 }] })
+  })
+})
+
+describe('a rebuild with the keyring alone', () => {
+  it(
+    'brings every recording back from three of five nodes, without the recovery key',
+    { timeout: 2 * MINUTES },
+    async () => {
+      vault = await makeTestVault({ placementRule: 'strict', threads: 0 })
+      const contents = new Map<string, string>()
+      for (let i = 0; i < 20; i++) {
+        const content = randomBytes(700 + i)
+        contents.set(await store(vault, content, `meeting ${i}`), sha256(content))
+      }
+      await writeState(vault)
+      const data = newFolder()
+      await expect(rebuildInto(data, undefined, vault.nodeFolders)).rejects.toMatchObject({ code: 'E_INPUT' })
+      // As it is when the recovery key was written down: the keyring has it no more.
+      await vault.keyring.confirmRecoveryShown(vault.organisation)
+      copyKeyring(vault.folder, data)
+      const options = { passphrase: oldPassphrase }
+      const result = await rebuildInto(data, undefined, vault.nodeFolders.slice(1, 4), options)
+      expect(result).toMatchObject({ recordings: 20, hasNewKeys: false, epoch: 1, unreadable: [], passedOver: [] })
+      const rebuilt = await openRebuilt(data, oldPassphrase)
+      try {
+        for (const [id, hash] of contents) expect(await rebuilt.sha256Of(vault.organisation, id)).toBe(hash)
+        const audit = await rebuilt.catalog.audit.audit(vault.organisation, 100)
+        expect(audit.filter(({ fields }) => fields['purpose'] === 'rebuild').length).toBeGreaterThanOrEqual(21)
+      } finally {
+        await rebuilt.close()
+      }
+    },
+  )
+
+  it('says what is wrong with a keyring of another vault', async () => {
+    vault = await makeTestVault()
+    const other = await makeTestVault()
+    try {
+      const data = newFolder()
+      copyKeyring(other.folder, data)
+      const rebuilding = rebuildInto(data, undefined, vault.nodeFolders, { passphrase: oldPassphrase })
+      await expect(rebuilding).rejects.toMatchObject({ code: 'E_CARD_UNTRUSTED' })
+    } finally {
+      await other.close()
+    }
+  })
+})
+
+const fast = { bytesPerSecond: Infinity }
+
+function sevenFolders() {
+  return Array.from({ length: 7 }, (_, i) => {
+    const path = newFolder()
+    return { name: `node-${i + 1}`, settings: { driver: 'directory', path } }
+  })
+}
+
+function copyKeyring(from: string, to: string): void {
+  for (const name of readdirSync(from).filter((one) => one.startsWith('keyring')))
+    cpSync(join(from, name), join(to, name))
+}
+
+async function stateFiles(of: TestVault): Promise<string[]> {
+  const rows = await of.catalog.layout.organisationObjects(of.organisation, 'state')
+  const nodes = await of.catalog.installation.nodes()
+  return rows.map(({ node, key }) => {
+    const path = of.nodeFolders[nodes.findIndex(({ id }) => id === node)]!
+    return join(path, 's', key.slice(2, 4), key.slice(2))
+  })
+}

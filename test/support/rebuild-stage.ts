@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
+import { describeFile } from '../../src/adapters/file-source.ts'
+import { nativeXWing } from '../../src/adapters/native-kem.ts'
+import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
+import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
+import { createNodeDriver } from '../../src/adapters/open-store.ts'
+import { createInlineEngine } from '../../src/adapters/segment-engine/inline-engine.ts'
+import { openSqliteCatalog } from '../../src/adapters/sql-catalog/open.ts'
+import { encodeRecoveryKey } from '../../src/format/recovery-key.ts'
+import { CatalogNodePool } from '../../src/main/node-pool.ts'
+import { rebuildVault, type RebuildRequest, type RebuildResult } from '../../src/main/upkeep-rebuild.ts'
+import { commitState } from '../../src/pipeline/commit-state.ts'
+import type { Catalog } from '../../src/ports/catalog.ts'
+import { createVaultReader } from '../../src/retrieve/open-recording.ts'
+import { silentLog, testKdfCost, type TestVault } from './test-vault.ts'
+
+const never = new AbortController().signal
+const random = nodeRandom()
+/** Of keyrings that a rebuild makes. */
+export const newPassphrase = 'another passphrase of tests'
+/** Of test vaults. */
+export const oldPassphrase = 'a passphrase of tests'
+
+export async function storeInto(into: TestVault, content: Uint8Array, title: string): Promise<string> {
+  const path = join(into.folder, `${title}.mp4`)
+  writeFileSync(path, content)
+  const recording = await into.deposit(path, { ...(await describeFile(path)), title, externalId: title })
+  await into.runDue()
+  return recording
+}
+
+export async function recoveryKeyOf(of: TestVault): Promise<string> {
+  return encodeRecoveryKey((await of.keyring.pendingRecoverySeed(of.organisation))!, nodePrimitives.sha256)
+}
+
+export async function writeState(of: TestVault): Promise<void> {
+  await commitState({ ...of, location: ({ settings }) => String(settings['path']) }, of.organisation, never)
+}
+
+/** Folders that go at the end of the test. */
+export function makeFolders() {
+  const folders: string[] = []
+  return {
+    make(): string {
+      const folder = mkdtempSync(join(tmpdir(), 'mosaik-rebuild-'))
+      folders.push(folder)
+      return folder
+    },
+    remove(): void {
+      for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+export async function rebuildInto(
+  data: string,
+  recoveryKey: string | undefined,
+  nodes: readonly string[],
+  more: Partial<RebuildRequest> = {},
+): Promise<RebuildResult> {
+  return await rebuildVault(
+    {
+      config: { data, databaseUrl: undefined },
+      ...{ recoveryKey, nodes, clock: nodeClock, random, log: silentLog, kdfCost: testKdfCost },
+      ...{ passphrase: newPassphrase, driver: createNodeDriver({ clock: nodeClock, random }), ...more },
+    },
+    never,
+  )
+}
+
+/** The rebuilt vault, to read with. */
+export async function openRebuilt(data: string, passphrase = newPassphrase) {
+  const catalog: Catalog = openSqliteCatalog(join(data, 'catalog.sqlite'), nodeClock)
+  const keyring = await openFileKeyring({
+    ...{ folder: data, passphrase, clock: nodeClock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
+    record: () => Promise.resolve(),
+    unwrapsPerMinute: 1_000_000,
+  })
+  const pool = new CatalogNodePool({
+    installation: catalog.installation,
+    installationId: await catalog.installation.installation('0'.repeat(32)),
+    ...{ atRest: keyring, driver: createNodeDriver({ clock: nodeClock, random }), clock: nodeClock },
+  })
+  const engine = createInlineEngine()
+  const common = { catalog, keyring, pool, engine, clock: nodeClock, log: silentLog, primitives: nodePrimitives }
+  const parts = { layout: catalog.layout, recordings: catalog.recordings, installation: catalog.installation }
+  const reader = createVaultReader({ ...common, ...parts })
+  return {
+    ...common,
+    ...parts,
+    async sha256Of(organisation: string, recording: string): Promise<string> {
+      const opened = await reader.open(organisation, recording, 'download', never)
+      const original = opened.manifest.assets.find(({ kind }) => kind === 'original')!
+      const hash = createHash('sha256')
+      for await (const chunk of opened.asset(original.id).read(0, original.contentBytes, never)) hash.update(chunk)
+      return hash.digest('hex')
+    },
+    async close(): Promise<void> {
+      await pool.close()
+      await catalog.close()
+      keyring.close()
+    },
+  }
+}
+
+export const sha256 = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex')
