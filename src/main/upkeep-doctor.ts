@@ -7,6 +7,7 @@ import type { HealthReport, HealthSource, NodeHealth } from '../ports/health.ts'
 import type { NodeOperations, NodeReport } from '../ports/node-operations.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import type { Clock } from '../ports/system.ts'
+import { badObjects } from '../upkeep/blind/findings.ts'
 import { progressOf } from '../upkeep/blind/scrub.ts'
 import { shareGroups } from '../upkeep/blind/share-groups.ts'
 import { DAY_MS, REPAIR_BYTES_PER_SECOND } from './upkeep-health.ts'
@@ -94,6 +95,9 @@ async function countLosses(
   const schemes = new Map<string, Scheme>()
   const readable = new Set(nodes.map(({ id }) => id))
   let recordingsCounted = 0
+  // What is known to be bad restores nothing.
+  const open = await catalog.upkeep.repairQueue(Number.MAX_SAFE_INTEGER, MAX_COUNTED)
+  const bad = badObjects(open.flatMap(({ findings }) => findings))
   let page = await catalog.upkeep.survey(undefined, PAGE)
   while (page.length > 0 && recordingsCounted < MAX_COUNTED) {
     signal.throwIfAborted()
@@ -101,7 +105,11 @@ async function countLosses(
       recordingsCounted++
       for (const { recording, scheme, rows } of shareGroups(one)) {
         schemes.set(JSON.stringify(scheme), scheme)
-        tally.add({ recording, scheme, shares: rows.filter(({ node }) => readable.has(node)) })
+        tally.add({
+          recording,
+          scheme,
+          shares: rows.filter(({ node, key }) => readable.has(node) && !bad.has(`${node}/${key}`)),
+        })
       }
     }
     page = await catalog.upkeep.survey(page.at(-1)?.recording.id, PAGE)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { checkKey, checkRange, checkSignal, checkSmall, aborted } from '../../src/adapters/object-key.ts'
 import { MosaikError, type ErrorCode } from '../../src/domain/errors.ts'
 import type { ByteRange, ObjectInfo, ObjectKey, ObjectStore, ObjectWriter } from '../../src/ports/object-store.ts'
@@ -5,8 +6,12 @@ import type { ByteRange, ObjectInfo, ObjectKey, ObjectStore, ObjectWriter } from
 /** Calls that can be made to fail. `write` and `commit` are those of a writer. */
 export type MemoryCall = 'create' | 'write' | 'commit' | 'put' | 'get' | 'head' | 'list' | 'delete'
 
-/** What a hook may do to a call: fail it with a code, let it hang until its signal is aborted, or run it (undefined). */
-export type Fault = { readonly fail: ErrorCode } | 'stall' | undefined
+/**
+ * What a hook may do to a call: fail it with a code before it does anything, or after it has done it (`lost`: the answer did not come),
+ * answer late, let it hang until its signal is aborted, or run it (undefined).
+ */
+export type Fault =
+  { readonly fail: ErrorCode } | { readonly lost: ErrorCode } | { readonly delayMs: number } | 'stall' | undefined
 
 /** Decides over each call before it does anything. `number` counts all calls from 1. */
 export type FaultHook = (call: { readonly number: number; readonly call: MemoryCall; readonly key: string }) => Fault
@@ -59,7 +64,11 @@ export class MemoryStore implements ObjectStore {
       if (state !== 'open') throw new MosaikError('E_INTERNAL', `${call} on a writer that is ${state}`)
       if (failure !== undefined) throw failure
       try {
-        await this.#enter(call, key, signal)
+        const lost = await this.#enter(call, key, signal)
+        if (lost) {
+          run()
+          lost()
+        }
       } catch (error) {
         failure = error
         throw error
@@ -89,9 +98,10 @@ export class MemoryStore implements ObjectStore {
   async put(key: ObjectKey, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     checkKey(key)
     checkSmall(key, bytes)
-    await this.#enter('put', key, signal)
+    const lost = await this.#enter('put', key, signal)
     // Not slice(): a Buffer's shares memory.
     this.objects.set(key, Uint8Array.from(bytes))
+    lost?.()
   }
 
   async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
@@ -125,8 +135,9 @@ export class MemoryStore implements ObjectStore {
 
   async delete(key: ObjectKey, signal: AbortSignal): Promise<void> {
     checkKey(key)
-    await this.#enter('delete', key, signal)
+    const lost = await this.#enter('delete', key, signal)
     this.objects.delete(key)
+    lost?.()
   }
 
   async close(): Promise<void> {}
@@ -137,23 +148,23 @@ export class MemoryStore implements ObjectStore {
     throw new MosaikError('E_OBJECT_ABSENT', `node ${this.#label} has no ${key}`, { node: this.#label, key })
   }
 
-  async #enter(call: MemoryCall, key: string, signal: AbortSignal): Promise<void> {
+  /** Gives what loses the answer, once the call has done its work. */
+  async #enter(call: MemoryCall, key: string, signal: AbortSignal): Promise<(() => never) | undefined> {
     checkSignal(signal)
     this.callCount++
     const fault = this.fault?.({ number: this.callCount, call, key })
     if (fault === 'stall') await stalled(signal)
-    else if (fault !== undefined) {
-      const cause = new Error('injected')
-      throw new MosaikError(
-        fault.fail,
-        `node ${this.#label}: ${call} of ${key} was made to fail`,
-        { node: this.#label, key },
-        cause,
-      )
+    const fail = (code: ErrorCode): never => {
+      const message = `node ${this.#label}: ${call} of ${key} was made to fail`
+      throw new MosaikError(code, message, { node: this.#label, key }, new Error('injected'))
     }
+    if (typeof fault === 'object' && 'fail' in fault) fail(fault.fail)
+    if (typeof fault === 'object' && 'delayMs' in fault)
+      await sleep(fault.delayMs, undefined, { signal }).catch(() => checkSignal(signal))
     // Like a real store, never at once: what relies on that shows.
     await new Promise<void>((resolve) => setImmediate(resolve))
     checkSignal(signal)
+    return typeof fault === 'object' && 'lost' in fault ? () => fail(fault.lost) : undefined
   }
 }
 

@@ -207,14 +207,69 @@ export function upkeepSuite(underTest: () => CatalogUnderTest): void {
         ],
         objects: [fragment],
       }
-      expect(await catalog.upkeep.restore(found)).toBe(true)
-      expect(await catalog.upkeep.restore(found)).toBe(false)
+      expect(await catalog.upkeep.restore(found)).toBe('added')
+      expect(await catalog.upkeep.restore(found)).toBe('known')
       expect(await catalog.recordings.get(id, organisation)).toEqual(found.recording)
       expect(await catalog.layout.fragments(attempt.id)).toEqual([fragment])
       expect(await catalog.layout.generation(id, 3)).toEqual(found.generations[0])
       expect(await catalog.recordings.list({ organisation, limit: 5, search: 'weekly' })).toHaveLength(1)
       await catalog.upkeep.restoreObjects([fragment])
       expect(await catalog.upkeep.objectsOn(node.id, '', undefined, 10)).toHaveLength(1)
+
+      // A later generation takes its place; what it does not name is the collector's, and its work is over.
+      await catalog.work.add({ id: newId(), recording: id, stage: 'store', input: { kind: 'vault' }, runAtMs: day })
+      const next = anAttempt(organisation, id, { state: 'stored', sealedBytes: 2000 })
+      const later = {
+        recording: { ...found.recording, generation: 4, title: 'Renamed' },
+        attempts: [next],
+        generations: [{ ...found.generations[0]!, generation: 4 }],
+        objects: [{ ...aFragment(next, node.id, newId(), 1), state: 'stored' as const, sizeBytes: 900 }],
+      }
+      expect(await catalog.upkeep.restore(later)).toBe('newer')
+      expect(await catalog.upkeep.restore(found)).toBe('known')
+      expect(await catalog.recordings.get(id, organisation)).toMatchObject({ generation: 4, title: 'Renamed' })
+      expect(await catalog.layout.fragments(attempt.id)).toEqual([])
+      expect((await catalog.layout.collectable(9e15, 10)).map(({ key }) => key)).toEqual([fragment.key])
+      expect((await catalog.work.ofRecording(id)).map(({ state }) => state)).toEqual(['done'])
+
+      await catalog.upkeep.forget(id, { code: 'E_RECORDING_UNKNOWN', message: 'erased' })
+      expect(await catalog.recordings.get(id, organisation)).toMatchObject({ state: 'failed', generation: 0 })
+      expect(await catalog.layout.collectable(9e15, 10)).toHaveLength(2)
+    })
+
+    test('findings with a violation come first, then those with the least to lose, however many there are', async () => {
+      const organisation = await organisationIn(catalog)
+      const finding = { organisation, recording: null, node: null, object: null, index: 0, fields: {} }
+      const many = Array.from({ length: 300 }, (_, i) => ({
+        ...{ ...finding, kind: 'missing' as const, group: `g-${i}`, slack: -1 },
+      }))
+      await catalog.upkeep.report(many, day)
+      await catalog.upkeep.report([{ ...finding, kind: 'violation', group: 'v', slack: 2 }], day + 1)
+      await catalog.upkeep.report([{ ...finding, kind: 'missing', group: 'worst', slack: -2 }], day + 2)
+      const first = await catalog.upkeep.repairQueue(day + 3, 3)
+      expect(first.map(({ group }) => group).slice(0, 2)).toEqual(['v', 'worst'])
+      await catalog.upkeep.report([{ ...finding, kind: 'forged', group: 'v', slack: 2 }], day + 1)
+      await catalog.upkeep.resolve('v', day + 4, 0, 'violation')
+      expect((await catalog.upkeep.findingsOf('v')).map(({ kind }) => kind)).toEqual(['forged'])
+    })
+
+    test('what a state says is kept, and who held shares once is told again', async () => {
+      const organisation = await organisationIn(catalog)
+      const entries = {
+        policies: [{ id: newId(), name: 'a', mode: 'none', retainMs: null, deleteAfterMs: 5 }],
+        holds: [{ id: newId(), recording: newId(), name: 'h', placedBy: 'o', placedAtMs: 1 }],
+        tombstones: [{ recording: newId(), decidedAtMs: 3, reason: 'r' }],
+      }
+      expect(await catalog.installation.stateEntries(organisation)).toEqual({ policies: [], holds: [], tombstones: [] })
+      for (let i = 0; i < 2; i++) await catalog.installation.keepStateEntries(organisation, entries)
+      expect(await catalog.installation.stateEntries(organisation)).toEqual(entries)
+      const sharing = newId()
+      const exposure = { sharing, index: 3, node: newId(), operator: 'a', parent: 'b', site: 'c' }
+      for (let i = 0; i < 2; i++) await catalog.layout.keepExposures(organisation, [exposure])
+      const { sharing: _, ...told } = exposure
+      expect(await catalog.layout.exposures(sharing)).toEqual([told])
+      // Of a sharing of which nothing is left nothing need be known.
+      expect(await catalog.layout.pastExposures(organisation, 10)).toEqual([])
     })
   })
 }
