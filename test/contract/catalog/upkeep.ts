@@ -228,6 +228,12 @@ export function upkeepSuite(underTest: () => CatalogUnderTest): void {
       expect(await catalog.upkeep.restore(later)).toBe('newer')
       expect(await catalog.upkeep.restore(found)).toBe('known')
       expect(await catalog.recordings.get(id, organisation)).toMatchObject({ generation: 4, title: 'Renamed' })
+      for (const [search, count] of [
+        ['renamed', 1],
+        ['weekly', 0],
+      ] as const) {
+        expect(await catalog.recordings.list({ organisation, limit: 5, search })).toHaveLength(count)
+      }
       expect(await catalog.layout.fragments(attempt.id)).toEqual([])
       expect((await catalog.layout.collectable(9e15, 10)).map(({ key }) => key)).toEqual([fragment.key])
       expect((await catalog.work.ofRecording(id)).map(({ state }) => state)).toEqual(['done'])
