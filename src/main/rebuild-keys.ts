@@ -1,4 +1,5 @@
 import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
+import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
@@ -12,12 +13,20 @@ import type { VaultCard } from '../format/vault-card.ts'
 import { issueNextCard } from '../ledger/vault-card.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { SigningPublicKeys } from '../ports/keyring.ts'
-import type { Clock } from '../ports/system.ts'
+import type { Clock, Random } from '../ports/system.ts'
 import { unwrapWithSeed, type Unwrap } from '../retrieve/open-document.ts'
-import type { RebuildRequest } from './upkeep-rebuild.ts'
 
 /** A trusted card, with its bytes as they lie on the nodes. */
 export type KnownCard = VaultCard & { readonly bytes: Uint8Array }
+
+/** Where the keyring lies, and what opens it. */
+export interface KeyringRequest {
+  readonly config: { readonly data: string }
+  readonly passphrase: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly kdfCost?: KdfCost
+}
 
 /** What documents are opened with, and whose cards count. */
 export interface Opener {
@@ -54,7 +63,7 @@ export async function openWithKeyring(keyring: FileKeyring): Promise<Opener> {
 }
 
 /** The keyring of the data folder, or a new one. Each unwrap is written to the catalog first. */
-export async function openKeyring(request: RebuildRequest, catalog: Catalog): Promise<FileKeyring> {
+export async function openKeyring(request: KeyringRequest, catalog: Catalog): Promise<FileKeyring> {
   const { config, passphrase, clock, random, kdfCost } = request
   const options = {
     ...{ folder: config.data, passphrase, clock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },

@@ -194,7 +194,9 @@ function isReadable(attempt: AttemptRow, found: readonly FoundFragment[]): boole
       found.filter(({ extent }) => extent === number),
       ({ sharing }) => sharing,
     )
-    return [...bySharing.values()].some((rows) => new Set(rows.map(({ index }) => index)).size >= attempt.scheme.k)
+    return [...bySharing.values()].some(
+      (rows) => new Set(rows.map(({ index }) => index)).size >= (schemeOf(rows) ?? attempt.scheme).k,
+    )
   })
 }
 
@@ -226,8 +228,16 @@ async function rowsOf(
       ...{ id: attempt, organisation, recording, asset, kind, state: 'stored' },
       ...{ wrappedVerifyKey, sealedBytes: sealed.sealedBytes, scheme },
     })
+    const others = new Map(
+      [...Map.groupBy(found, (one) => one.sharing)].flatMap(([id, rows]) => {
+        const own = schemeOf(rows)
+        return own && JSON.stringify(own) !== JSON.stringify(scheme) ? [[id, own] as const] : []
+      }),
+    )
     for (const { node, key, sizeBytes, sharing, extent, index } of found) {
+      const own = others.get(sharing)
       objects.push({
+        ...(own && { scheme: own }),
         ...{ node, key, organisation, recording, sharing, index, sizeBytes },
         ...{ role: { kind: 'fragment', attempt, extent }, state: 'stored', createdAtMs: nowMs },
       })
