@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { ffmpeg, ffmpegOutput, once } from './media-fixtures.ts'
+import { ffmpeg, once } from './media-fixtures.ts'
 
 /** Of most of these files. */
 const ODD_SECONDS = 2
@@ -119,16 +119,6 @@ export function trimmed(): Promise<string> {
   return once('trimmed.mp4', async (path) =>
     ffmpeg('-ss', '0.5', '-i', await oddMedia('index-at-end.mov'), '-c', 'copy', path),
   )
-}
-
-/** A hole of half a minute in all times. */
-export function withGap(): Promise<string> {
-  return once('gap.ts', async (path) => {
-    const later = await ffmpegOutput(
-      ...['-i', await oddMedia('stream.ts'), '-c', 'copy', '-output_ts_offset', '32', '-f', 'mpegts', 'pipe:1'],
-    )
-    await writeFile(path, Buffer.concat([await bytesOf('stream.ts'), later]))
-  })
 }
 
 /** Pictures and sound under a key that nobody here has (Common Encryption). */

@@ -66,7 +66,7 @@ const anonymous: Options = [
 export function probeArguments(url: string, limits: ToolLimits): string[] {
   const entries = [
     'format=format_name,duration,bit_rate,start_time',
-    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,bit_rate,duration',
+    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,sample_rate,bit_rate,duration',
     'stream_tags=language,title,rotate,BPS,BPS-eng',
     'stream_disposition=default,attached_pic,timed_thumbnails',
     'stream_side_data=rotation',

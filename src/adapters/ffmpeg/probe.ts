@@ -36,6 +36,7 @@ const streamSchema = z.object({
   height: z.number().int().optional(),
   sample_aspect_ratio: z.string().optional(),
   pix_fmt: z.string().optional(),
+  sample_rate: numeric.optional(),
   bit_rate: numeric.optional(),
   duration: numeric.optional(),
   tags: z.record(z.string(), z.string()).optional(),
@@ -127,7 +128,8 @@ function typeOf(stream: RawStream): MediaStream['type'] {
   const isCover = stream.disposition?.['attached_pic'] === 1 || stream.disposition?.['timed_thumbnails'] === 1
   if (stream.codec_name === undefined) return 'other'
   if (stream.codec_type === 'video') return isCover ? 'other' : 'video'
-  if (stream.codec_type === 'audio') return 'audio'
+  // Announced, and nothing of it is there: the file ends before.
+  if (stream.codec_type === 'audio') return stream.sample_rate === 0 ? 'other' : 'audio'
   return stream.codec_type === 'subtitle' && textCodecs.includes(stream.codec_name) ? 'text' : 'other'
 }
 
