@@ -5,8 +5,8 @@ import { createFileKeyring } from '../../src/adapters/file-keyring/file-keyring.
 import type { FileKeyring } from '../../src/adapters/file-keyring/opened-keyring.ts'
 import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
+import { openMemoryCatalog } from '../../src/adapters/sql-catalog/open.ts'
 import { createOrganisation } from '../../src/main/organisations.ts'
-import type { Catalog } from '../../src/ports/catalog.ts'
 import type { OrganisationRow } from '../../src/ports/catalog/access.ts'
 
 /** Cheap argon2id. */
@@ -32,18 +32,15 @@ export async function makeKeys(): Promise<SimulationKeys> {
     },
     KDF_COST,
   )
-  let made: Omit<SimulationKeys, 'keyring'> | undefined
-  const installation = {
-    addOrganisation: (organisation: OrganisationRow, card: SimulationKeys['card']) => {
-      made = { organisation, card }
-      return Promise.resolve()
-    },
-  }
-  const catalog = { installation } as unknown as Catalog
-  await createOrganisation(
+  const catalog = openMemoryCatalog(nodeClock)
+  await catalog.migrate()
+  const id = await createOrganisation(
     { catalog, keyring, installationId: INSTALLATION, primitives: nodePrimitives, clock: nodeClock, random },
     { name: 'simulated', scheme: { k: 3, n: 5, t: 1 }, placementRule: 'none' },
   )
-  if (!made) throw new Error('no organisation was made')
-  return { keyring, ...made }
+  const organisation = await catalog.installation.organisation(id)
+  const [card] = await catalog.installation.cards(id)
+  await catalog.close()
+  if (!organisation || !card) throw new Error('no organisation was made')
+  return { keyring, organisation, card: { epoch: 1, card } }
 }
