@@ -6,7 +6,7 @@ import { createInlineEngine } from '../../src/adapters/segment-engine/inline-eng
 import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-engine.ts'
 import { SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, createFloeHeader } from '../../src/crypto/floe.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
-import { RUN_SEGMENTS, type SegmentEngine } from '../../src/ports/segment-engine.ts'
+import { RUN_SEGMENTS, type OpenedSegment, type SegmentEngine } from '../../src/ports/segment-engine.ts'
 
 // The counterpart of c/pipeline.c: the same lines in, the same figure out. The engine is the vault's, with one worker thread,
 // or (`inline`) the same codec without threads.
@@ -66,7 +66,10 @@ async function combine(scheme: Scheme, path: string): Promise<number> {
   const segments = Math.floor(statSync(path).size / SEGMENT_PLAIN_BYTES)
   const result = await timed(async () => {
     let bytes = 0
-    const inFlight: Promise<unknown>[] = []
+    const inFlight: Promise<OpenedSegment[]>[] = []
+    // the consumer of a read gives its memory back
+    const take = (opened: readonly OpenedSegment[]): void =>
+      engine.recycle(opened.flatMap((one) => ('plaintext' in one ? [one.plaintext] : [])))
     for (let i = 0; i + RUN <= segments; i += RUN) {
       const run = Array.from({ length: RUN }, (_, j) => {
         const segment = (i + j) % RING
@@ -74,9 +77,9 @@ async function combine(scheme: Scheme, path: string): Promise<number> {
       })
       bytes += RUN * SEGMENT_PLAIN_BYTES
       inFlight.push(opener.openRun(run))
-      if (inFlight.length > 2) await inFlight.shift()
+      if (inFlight.length > 2) take(await inFlight.shift()!)
     }
-    await Promise.all(inFlight)
+    for (const opened of await Promise.all(inFlight)) take(opened)
     return bytes
   })
   opener.close()
