@@ -394,7 +394,8 @@ describe('a reader that leaves, or is slow', () => {
   it('stops fetching when the iteration stops', async () => {
     const reader = await original()
     for await (const chunk of reader.read(0, content.length, never)) {
-      expect(chunk.length).toBe(SEGMENT)
+      // The first run: two segments.
+      expect(chunk.length).toBe(2 * SEGMENT)
       break
     }
     const count = (): number => nodes.reduce((sum, node) => sum + node.callCount, 0)
@@ -420,13 +421,13 @@ describe('a reader that leaves, or is slow', () => {
     const reader = await original()
     const before = nodes.map(({ callCount }) => callCount)
     const iterator = reader.read(0, content.length, never)[Symbol.asyncIterator]()
-    await iterator.next()
+    const first = await iterator.next()
     await new Promise((resolve) => setTimeout(resolve, 200))
     const calls = nodes.reduce((sum, { callCount }, index) => sum + callCount - before[index]!, 0)
     // Runs of 1, 2, 4 and 8 segments were begun, from three nodes each, and perhaps a hedge; 6 segments of 22 are not asked for.
     expect(calls).toBeLessThanOrEqual(4 * 5)
-    const more: Uint8Array[] = []
+    const more: Uint8Array[] = first.done === true ? [] : [first.value]
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) more.push(next.value)
-    expect(Buffer.concat(more).equals(content.subarray(SEGMENT))).toBe(true)
+    expect(Buffer.concat(more).equals(content)).toBe(true)
   })
 })
