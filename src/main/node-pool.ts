@@ -1,14 +1,13 @@
-import { MosaikError, isMosaikError } from '../domain/errors.ts'
+import { MosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import { acceptsReads, type StorageNode } from '../domain/node.ts'
-import { decodeNodeMarker, type NodeMarker } from '../format/node-marker.ts'
-import { MARKER_NAME } from '../format/object-names.ts'
 import type { InstallationCatalog, NodeRow } from '../ports/catalog/access.ts'
 import type { AtRestVault } from '../ports/keyring.ts'
 import { nodeCapabilities, type NodeCapabilities, type NodeDriver, type NodeSettings } from '../ports/node-driver.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import type { ObjectStore } from '../ports/object-store.ts'
 import type { Clock } from '../ports/system.ts'
+import { checkMarker } from './node-marker-check.ts'
 import { joinNodeSettings } from './node-settings.ts'
 
 export interface NodePoolPorts {
@@ -27,7 +26,6 @@ const REFRESH_MS = 2_000
 const FAILURES_UNTIL_SICK = 3
 /** … and tried again after this long. */
 const SICK_MS = 5_000
-const MARKER_TIMEOUT_MS = 10_000
 
 interface Health {
   expectedMs: number
@@ -55,6 +53,17 @@ export class CatalogNodePool implements NodePool {
     const row = (await this.#nodeRows()).find(({ id }) => id === node)
     if (!row || !acceptsReads(row))
       throw new MosaikError('E_NODE_UNKNOWN', `there is no node ${node} (any more)`, { node })
+    return await this.#storeOf(row)
+  }
+
+  async storeToDelete(node: Id): Promise<ObjectStore> {
+    const row = (await this.#nodeRows()).find(({ id }) => id === node)
+    if (!row) throw new MosaikError('E_NODE_UNKNOWN', `there is no node ${node}`, { node })
+    return await this.#storeOf(row)
+  }
+
+  async #storeOf(row: NodeRow): Promise<ObjectStore> {
+    const node = row.id
     const settingsKey = JSON.stringify([row.settings, row.capabilities, row.wrappedSecret && [...row.wrappedSecret]])
     const open = this.#stores.get(node)
     if (open?.settingsKey === settingsKey) return await open.store
@@ -123,7 +132,7 @@ export class CatalogNodePool implements NodePool {
   async #open(row: NodeRow): Promise<ObjectStore> {
     const store = await this.#ports.driver.open(await this.#settings(row), capabilitiesOf(row), { label: row.name })
     try {
-      await this.#checkMarker(row, store)
+      await checkMarker(row, this.#ports.installationId, store)
       return store
     } catch (error) {
       await store.close()
@@ -134,31 +143,6 @@ export class CatalogNodePool implements NodePool {
   async #settings(row: NodeRow): Promise<NodeSettings> {
     const secret = row.wrappedSecret && (await this.#ports.atRest.unwrapAtRest(row.id, row.wrappedSecret))
     return joinNodeSettings(row.settings, secret)
-  }
-
-  async #checkMarker(row: NodeRow, store: ObjectStore): Promise<void> {
-    const foreign = (what: string, cause?: unknown): MosaikError =>
-      new MosaikError('E_NODE_FOREIGN', `node ${row.name} ${what}`, { node: row.id }, cause)
-    let bytes: Uint8Array
-    try {
-      bytes = await store.get(MARKER_NAME, undefined, AbortSignal.timeout(MARKER_TIMEOUT_MS))
-    } catch (error) {
-      // Absent is an answer: this is not the place that we wrote to.
-      if (isMosaikError(error, 'E_OBJECT_ABSENT')) throw foreign('has no marker: it is empty, or another place', error)
-      if (isMosaikError(error, 'E_ABORTED')) {
-        throw new MosaikError('E_NODE_UNREACHABLE', `node ${row.name} did not answer in time`, { node: row.id }, error)
-      }
-      throw error
-    }
-    let marker: NodeMarker
-    try {
-      marker = decodeNodeMarker(bytes)
-    } catch (error) {
-      throw foreign('carries a marker that is not one of ours', error)
-    }
-    if (marker.node !== row.id || marker.installation !== this.#ports.installationId) {
-      throw foreign('carries the marker of another node or vault')
-    }
   }
 }
 

@@ -9,6 +9,8 @@ import type { AtRestVault } from '../ports/keyring.ts'
 import { nodeCapabilities, type NodeDriver } from '../ports/node-driver.ts'
 import type { NodeOperations, NodeReport, NodeRequest } from '../ports/node-operations.ts'
 import type { Clock, Random } from '../ports/system.ts'
+import { createNodeLife } from './node-life.ts'
+import { checkOwnership, tidyOwnership } from './node-ownership.ts'
 import type { CatalogNodePool } from './node-pool.ts'
 import { joinNodeSettings, parseNodeSettings, splitNodeSettings } from './node-settings.ts'
 
@@ -29,7 +31,6 @@ export interface NodeOperationsPorts {
 const PROBE_TIMEOUT_MS = 120_000
 const CHECK_TIMEOUT_MS = 10_000
 const namePattern = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
-const ownershipFields = ['country', 'operator', 'parent', 'site'] as const
 
 /** What operators do with nodes while the vault runs. */
 export function createNodeOperations(ports: NodeOperationsPorts): NodeOperations {
@@ -50,6 +51,8 @@ export function createNodeOperations(ports: NodeOperationsPorts): NodeOperations
   }
 
   return {
+    ...createNodeLife(ports),
+
     async list() {
       return await Promise.all((await ports.catalog.installation.nodes()).map(report))
     },
@@ -80,10 +83,7 @@ export function createNodeOperations(ports: NodeOperationsPorts): NodeOperations
         name: request.name,
         driver: settings.driver,
         state: 'active',
-        country: request.country.toUpperCase(),
-        operator: request.operator.trim(),
-        parent: request.parent.trim(),
-        site: request.site.trim(),
+        ...tidyOwnership(request),
         settings: shown,
         wrappedSecret: secret && (await ports.atRest.wrapAtRest(id, secret)),
         capabilities,
@@ -116,15 +116,10 @@ export function createNodeOperations(ports: NodeOperationsPorts): NodeOperations
 }
 
 function checkRequest(request: NodeRequest): void {
-  const refuse = (message: string): never => {
-    throw new MosaikError('E_INPUT', message)
+  if (!namePattern.test(request.name)) {
+    throw new MosaikError('E_INPUT', 'name must have 1 to 64 letters, digits, spaces or . _ -')
   }
-  if (!namePattern.test(request.name)) refuse('name must have 1 to 64 letters, digits, spaces or . _ -')
-  if (!/^[A-Za-z]{2}$/.test(request.country)) refuse('country must be two letters (ISO 3166-1), for example DE')
-  for (const field of ownershipFields) {
-    const value = request[field].trim()
-    if (value.length === 0 || value.length > 100) refuse(`${field} must have 1 to 100 characters`)
-  }
+  checkOwnership(request)
 }
 
 /**

@@ -10,7 +10,8 @@ import type { Clock } from '../ports/system.ts'
 import { badObjects } from '../upkeep/blind/findings.ts'
 import { progressOf } from '../upkeep/blind/scrub.ts'
 import { shareGroups } from '../upkeep/blind/share-groups.ts'
-import { DAY_MS, REPAIR_BYTES_PER_SECOND } from './upkeep-health.ts'
+import { DAY_MS } from './upkeep-health.ts'
+import { REPAIR_BYTES_PER_SECOND } from './upkeep-requests.ts'
 
 export interface DoctorPorts {
   readonly catalog: Catalog

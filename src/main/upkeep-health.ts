@@ -1,4 +1,6 @@
 import { isMosaikError } from '../domain/errors.ts'
+import { rebalanceIfWanted } from './upkeep-rebalance.ts'
+import { REPAIR_BYTES_PER_SECOND, SURVEY_REQUEST } from './upkeep-requests.ts'
 import { repair, type RepairPorts } from '../upkeep/blind/repair.ts'
 import { audit } from '../upkeep/blind/audit.ts'
 import type { ScrubPorts } from '../upkeep/blind/group-check.ts'
@@ -21,8 +23,6 @@ const AUDIT_LOOK_MS = 60_000
 const SCRUB_LEAST_BYTES_PER_SECOND = 1024 * 1024
 /** So that a pass ends in time in spite of nights and restarts. */
 const SCRUB_MARGIN = 1.25
-/** Reading k sources and writing; half a gigabit a second would be felt by viewers. */
-export const REPAIR_BYTES_PER_SECOND = 20 * 1024 * 1024
 
 /** Scrub, audit, survey and repair in the background of a process that has the upkeep. */
 export interface HealthUpkeep {
@@ -71,9 +71,11 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
       await attempt('nodes', async () => {
         // Draining, dismissal and a change of hands make work for repair, whichever process heard of it.
         const rows = await catalog.installation.nodes()
-        const now = JSON.stringify(
-          rows.map(({ id, state, operator, parent, site }) => [id, state, operator, parent, site]),
-        )
+        const now = JSON.stringify([
+          // Somebody may also have asked for a look.
+          (await catalog.upkeep.task(SURVEY_REQUEST))?.progress['atMs'] ?? 0,
+          ...rows.map(({ id, state, operator, parent, site }) => [id, state, operator, parent, site]),
+        ])
         if (seen !== '' && seen !== now) surveyAtMs = clock.monotonicMs()
         seen = now
       })
@@ -122,6 +124,7 @@ export function startHealthUpkeep(ports: HealthPorts): HealthUpkeep {
         const result = await repair(ports, { bytesPerSecond: REPAIR_BYTES_PER_SECOND }, signal)
         if (result && result.groups + result.waiting > 0) log.info('repair.round-ended', { ...result })
       })
+      await attempt('rebalance', () => rebalanceIfWanted(ports, signal))
     }
   }
 

@@ -101,7 +101,9 @@ export function startUpkeep(ports: UpkeepPorts, duties: UpkeepDuties): Upkeep {
   }
 
   const lookForChanges = async (): Promise<void> => {
-    const nodes = (await ports.catalog.installation.nodes()).map(({ id, name, state }) => [id, name, state])
+    const nodes = (await ports.catalog.installation.nodes()).map(
+      ({ id, name, state, country, operator, parent, site }) => [id, name, state, country, operator, parent, site],
+    )
     for (const { id } of await ports.catalog.installation.organisations()) {
       const now = JSON.stringify([nodes, await ports.catalog.links.revokedLinks(id)])
       if (seen.get(id) !== now) dirty.add(id)

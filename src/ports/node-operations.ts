@@ -1,3 +1,4 @@
+import type { NodeLife } from './node-life.ts'
 import type { Id } from '../domain/ids.ts'
 import type { NodeOwnership, NodeState, StorageNode } from '../domain/node.ts'
 
@@ -18,7 +19,7 @@ export interface NodeReport extends StorageNode {
 }
 
 /** What operators do with nodes while the vault runs. */
-export interface NodeOperations {
+export interface NodeOperations extends NodeLife {
   list(): Promise<NodeReport[]>
   /** Probes by behaviour, marks the node as ours, adds it as `active`, puts the vault cards on it. @throws E_INPUT, E_NODE_UNSUITABLE, E_NODE_FOREIGN, E_NODE_UNREACHABLE, E_NODE_REFUSED, E_CONFLICT */
   add(request: NodeRequest): Promise<NodeReport>

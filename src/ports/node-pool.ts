@@ -8,6 +8,8 @@ export interface NodePool {
   nodes(): Promise<readonly StorageNode[]>
   /** The open store of a node. @throws E_NODE_UNKNOWN, E_NODE_FOREIGN (another vault's), E_NODE_UNREACHABLE */
   store(node: Id): Promise<ObjectStore>
+  /** The store of a node in whatever state, also of one that is neither read nor written any more: to delete there. Throws as `store`. */
+  storeToDelete(node: Id): Promise<ObjectStore>
   /** False while the node did not answer the last times it was asked. */
   isHealthy(node: Id): boolean
   /** Expected time to the first answer, in ms; for ranking and hedging. */

@@ -92,7 +92,7 @@ export function layoutCatalog(database: Database): LayoutCatalog {
       return rows
     },
 
-    async collectable(beforeMs, limit) {
+    async collectable(beforeMs, limit, node) {
       const rows = await database.run('look for objects to collect', (db) =>
         db
           .selectFrom('objects')
@@ -100,6 +100,15 @@ export function layoutCatalog(database: Database): LayoutCatalog {
           // Spelled as the partial index spells it.
           .where(sql<boolean>`state in ('failed', 'superseded')`)
           .where('changed_at_ms', '<', beforeMs)
+          .where(({ eb, selectFrom }) =>
+            node === undefined
+              ? eb(
+                  'node',
+                  'not in',
+                  selectFrom('nodes').select('id').where('nodes.state', 'in', ['dismissed', 'removed']),
+                )
+              : eb('node', '=', node),
+          )
           .orderBy('changed_at_ms')
           .limit(limit)
           .execute(),

@@ -10,16 +10,16 @@ import { accessOperations, type AccessOperationsOptions } from './access.ts'
 import { allow, allowProvider, authenticate, providerCheck } from './authenticate.ts'
 import { downloadOperations, type DownloadOperationsOptions } from './downloads.ts'
 import { linkOperations, type LinkOperationsOptions } from './links.ts'
+import { nodeLifeOperations } from './node-life.ts'
 import { nodeOperations } from './nodes.ts'
 import { openApiDocument } from './openapi.ts'
 import type { Operation } from './operation.ts'
-import { drainOperations } from './operations.ts'
 import { readJson } from './parsed.ts'
 import { policyOperations } from './policy.ts'
 import { recordingOperations, type RecordingOperationsOptions } from './recordings.ts'
 import { workOperations } from './work.ts'
 
-type NodeOptions = Parameters<typeof drainOperations>[0]
+type NodeOptions = Parameters<typeof nodeOperations>[0]
 
 /** What the API needs. */
 export interface ApiOptions
@@ -47,7 +47,7 @@ export function apiOperations(
     ...linkOperations(options),
     ...workOperations(options),
     ...nodeOperations(options),
-    ...drainOperations(options),
+    ...nodeLifeOperations(options),
     ...policyOperations(options),
     ...accessOperations({ ...options, isProvider }),
   ]

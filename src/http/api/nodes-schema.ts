@@ -29,7 +29,13 @@ export const nodeRequest = z
 
 /** Body of `PATCH /nodes/:id`. */
 export const nodeChange = z
-  .strictObject({ state: z.enum(['active', 'read-only']) })
+  .strictObject({
+    state: z.enum(['active', 'read-only']).optional(),
+    country: ownership.country.optional(),
+    operator: ownership.operator.optional(),
+    parent: ownership.parent.optional(),
+    site: ownership.site.optional(),
+  })
   .register(requestSchemas, { id: 'NodeChange' })
 
 const trouble = told(
@@ -117,29 +123,3 @@ export const healthReport = z
     isSample: z.boolean(),
   })
   .register(answerSchemas, { id: 'Health' })
-
-/** Answer of `POST` and `DELETE /nodes/:id/drain`. */
-export const drainState = z
-  .strictObject({ node: idSchema, state: z.enum(nodeStates) })
-  .register(answerSchemas, { id: 'DrainState' })
-
-/** Answer of `GET /nodes/:id/drain`. */
-export const drainProgress = z
-  .strictObject({
-    node: idSchema,
-    name: z.string(),
-    state: z.enum(nodeStates),
-    objectsLeft: told(
-      z.number(),
-      'What lies there still, what waits for its deletion included.',
-      'Was noch dort liegt, auch was auf sein Löschen wartet.',
-    ),
-    bytesLeft: z.number(),
-    sharesWaiting: told(
-      z.number(),
-      'Shares of all draining nodes that have not been moved yet.',
-      'Teile aller Knoten, die geleert werden, die noch nicht umgezogen sind.',
-    ),
-    etaMs: z.number().nullable(),
-  })
-  .register(answerSchemas, { id: 'DrainProgress' })

@@ -66,22 +66,23 @@ export function nodeOperations({
       {
         ...{ id: 'changeNode', method: 'patch', path: '/nodes/{id}', ...forOperators },
         summary: {
-          en: 'Opens a node for writing, or closes it',
-          de: 'Öffnet einen Knoten zum Schreiben oder schließt ihn',
+          en: 'Opens a node for writing, or closes it; says who owns it now',
+          de: 'Öffnet einen Knoten zum Schreiben oder schließt ihn; sagt, wem er jetzt gehört',
+        },
+        about: {
+          en: 'What is against the placement rule then, past owners counted, is shared anew in the background.',
+          de: 'Was danach gegen die Verteilregel ist, frühere Eigentümer mitgezählt, wird im Hintergrund neu aufgeteilt.',
         },
         problems: ['E_NODE_UNKNOWN', 'E_CONFLICT'],
         body: nodeChange,
         answer: { status: 200, says: { en: 'The node.', de: 'Der Knoten.' }, json: nodeReport },
       },
-      async ({ params, body: { state } }) => {
+      async ({ params, body }) => {
         const id = idOf(params['id'], unknownNode)
-        const present = (await nodes.list()).find((node) => node.id === id)
-        if (present === undefined) throw unknownNode()
-        if (present.state !== 'active' && present.state !== 'read-only') {
-          throw new MosaikError('E_CONFLICT', `a node that is ${present.state} does not become ${state} again`)
-        }
-        await nodes.setState(id, state)
-        return reportOf({ ...present, state })
+        await nodes.change(id, body)
+        const changed = (await nodes.list()).find((node) => node.id === id)
+        if (!changed) throw unknownNode()
+        return reportOf(changed)
       },
     ),
   ]

@@ -56,10 +56,8 @@ function nodeSettingsOf(options: NodeAddOptions, secretKey: string | undefined):
     throw new MosaikError('E_INPUT', 'give either --path for a folder, or --endpoint, --region and --bucket for S3')
   }
   if (path !== undefined) return { driver: 'directory', path }
-  const secretAccessKey = options.secretKeyFile === undefined ? secretKey : readSecret(options.secretKeyFile)
-  if (accessKey === undefined || secretAccessKey === undefined || secretAccessKey === '') {
-    throw new MosaikError('E_INPUT', 'S3 needs --access-key, and its secret in --secret-key-file or MOSAIK_SECRET_KEY')
-  }
+  if (accessKey === undefined) throw new MosaikError('E_INPUT', 'S3 needs --access-key')
+  const secretAccessKey = secretKeyOf(options.secretKeyFile, secretKey)
   return {
     driver: 's3',
     endpoint,
@@ -69,6 +67,13 @@ function nodeSettingsOf(options: NodeAddOptions, secretKey: string | undefined):
     accessKeyId: accessKey,
     secretAccessKey,
   }
+}
+
+/** The secret key of a bucket, from a file or the environment, never from argv. @throws E_INPUT */
+export function secretKeyOf(path: string | undefined, fromEnvironment: string | undefined): string {
+  const secret = path === undefined ? fromEnvironment : readSecret(path)
+  if (secret) return secret
+  throw new MosaikError('E_INPUT', 'S3 needs its secret key in --secret-key-file or MOSAIK_SECRET_KEY')
 }
 
 function readSecret(path: string): string {

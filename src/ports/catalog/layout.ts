@@ -156,8 +156,11 @@ export interface LayoutCatalog {
    */
   setScheme(of: { readonly organisation: Id; readonly recording?: Id }, scheme: Scheme, atMs: number): Promise<number>
   nodeShares(node: Id): Promise<NodeShares>
-  /** Objects whose own row says `failed` or `superseded`, unchanged since `beforeMs`: the only ones that a collector may delete. */
-  collectable(beforeMs: number, limit: number): Promise<ObjectRow[]>
+  /**
+   * Objects whose own row says `failed` or `superseded`, unchanged since `beforeMs`: the only ones that a collector may delete. Not those on
+   * dismissed and removed nodes, unless such a one is named: then its own.
+   */
+  collectable(beforeMs: number, limit: number, node?: Id): Promise<ObjectRow[]>
   /** Intent rows of attempts and generations that nobody works on any more (no running work of their recording), older than `beforeMs`, become `failed`. Returns how many. */
   failStaleIntents(beforeMs: number): Promise<number>
   /** Counts for `nodes ls`. */

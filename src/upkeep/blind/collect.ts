@@ -49,7 +49,10 @@ export async function collect(
   while (true) {
     const rows = await ports.layout.collectable(nowMs - afterMs, BATCH + left)
     const fresh = rows.slice(left)
-    if (fresh.length === 0 || left >= MAX_LEFT) return { deleted, left }
+    if (fresh.length === 0 || left >= MAX_LEFT) {
+      const there = await collectDismissed(ports, nowMs - afterMs, signal)
+      return { deleted: deleted + there.deleted, left: left + there.left }
+    }
     for (const row of fresh) {
       signal.throwIfAborted()
       const refused = refusals.get(row.node) ?? 0
@@ -73,10 +76,35 @@ export async function collect(
   }
 }
 
+/** On dismissed nodes deletion is tried, and nothing relies on it: one that does not answer is left until the next round. */
+async function collectDismissed(ports: CollectPorts, beforeMs: number, signal: AbortSignal): Promise<Collected> {
+  let deleted = 0
+  let left = 0
+  for (const { id, state } of await ports.pool.nodes()) {
+    if (state !== 'dismissed') continue
+    const rows = await ports.layout.collectable(beforeMs, MAX_LEFT, id)
+    let count = 0
+    try {
+      for (const row of rows) {
+        signal.throwIfAborted()
+        await deleteObject(ports, row, signal)
+        count++
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!isMosaikError(error)) throw error
+      ports.log.warn('collect.dismissed-node-failed', { node: id, code: error.code, left: rows.length - count })
+    }
+    deleted += count
+    left += rows.length - count
+  }
+  return { deleted, left }
+}
+
 async function deleteObject(ports: CollectPorts, { node, key }: ObjectRow, signal: AbortSignal): Promise<void> {
   const late = (): MosaikError => new MosaikError('E_NODE_UNREACHABLE', 'the node did not answer in time', { node })
   await withDeadline({ clock: ports.clock, limitMs: DELETE_TIMEOUT_MS, signal, late }, async (limited) => {
-    const store = await ports.pool.store(node)
+    const store = await ports.pool.storeToDelete(node)
     await store.delete(key, limited)
   })
   await ports.layout.setObjectState(node, key, 'deleted')

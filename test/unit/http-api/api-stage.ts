@@ -18,6 +18,7 @@ import { createHealth } from '../../../src/http/api/health.ts'
 import { Conformance } from './conformance.ts'
 import type { HealthReport } from '../../../src/ports/health.ts'
 import type { OrganisationRow } from '../../../src/ports/catalog/access.ts'
+import type { NodeLife } from '../../../src/ports/node-life.ts'
 import type { NodeOperations, NodeReport } from '../../../src/ports/node-operations.ts'
 import type { RateLimit } from '../../../src/ports/rate-counter.ts'
 import type { Clock, Log, Random } from '../../../src/ports/system.ts'
@@ -157,9 +158,53 @@ export const healthReport: HealthReport = {
   ...{ recordingsCounted: 1, isSample: false },
 }
 
-function memoryNodes(asked: unknown[]): NodeOperations {
+/** Notes what becomes of nodes. */
+function lifeOf(asked: unknown[]): Omit<NodeLife, 'change'> {
+  const noted = (what: string) => (id?: unknown) => {
+    asked.push({ what, id })
+    return Promise.resolve()
+  }
+  const progress = {
+    ...{ node: nodeReport.id, name: nodeReport.name, state: 'draining' as const, isPaused: false },
+    ...{ objectsLeft: 3, bytesLeft: 300, sharesWaiting: 2, sharingsExposed: 2, undeletedObjects: 2 },
+    ...{ etaMs: 60_000, waitsFor: null },
+  }
   return {
-    list: () => Promise.resolve([nodeReport]),
+    setCredentials: noted('credentials'),
+    drain: noted('drain'),
+    pauseDrain: noted('pauseDrain'),
+    dismiss: noted('dismiss'),
+    pauseDismissals: noted('pauseDismissals'),
+    remove: noted('remove'),
+    progress: (id) =>
+      id === nodeReport.id
+        ? Promise.resolve(progress)
+        : Promise.reject(new MosaikError('E_NODE_UNKNOWN', 'there is no such node')),
+    reshare: (of, scheme) => {
+      asked.push({ of, scheme })
+      return Promise.resolve(1)
+    },
+    pauseReshares: noted('pauseReshares'),
+    reshareProgress: () => Promise.resolve({ isPaused: false, waiting: [{ kind: 'scheme', count: 2 }], etaMs: 1000 }),
+    previewRebalance: () =>
+      Promise.resolve({
+        transfers: [{ from: 'a', to: 'b', objectsCount: 1, bytes: 10 }],
+        ...{ objectsCount: 1, bytes: 10, resharings: 0 },
+      }),
+    rebalance: noted('rebalance'),
+    pauseRebalance: noted('pauseRebalance'),
+    rebalanceView: () =>
+      Promise.resolve({
+        ...{ state: 'running' as const, bytesPerSecond: 10, startedAtMs: 1, endedAtMs: null, movedObjects: 0 },
+        ...{ movedBytes: 0, plannedObjects: 1, plannedBytes: 10, resharings: 0, etaMs: 1000 },
+      }),
+  }
+}
+
+function memoryNodes(asked: unknown[]): NodeOperations {
+  let changed: NodeReport = nodeReport
+  return {
+    list: () => Promise.resolve([changed]),
     add: (request) => {
       asked.push(request)
       return Promise.resolve({ ...nodeReport, name: request.name })
@@ -172,6 +217,13 @@ function memoryNodes(asked: unknown[]): NodeOperations {
       asked.push({ id, state })
       return Promise.resolve()
     },
+    change: (id, change) => {
+      if (id !== nodeReport.id) return Promise.reject(new MosaikError('E_NODE_UNKNOWN', 'there is no such node'))
+      asked.push({ id, change })
+      changed = { ...changed, state: change.state ?? changed.state }
+      return Promise.resolve()
+    },
+    ...lifeOf(asked),
   }
 }
 

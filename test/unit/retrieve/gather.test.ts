@@ -22,6 +22,10 @@ const unhandled: unknown[] = []
 const note = (error: unknown): void => void unhandled.push(error)
 
 class TestPool implements NodePool {
+  storeToDelete(): Promise<never> {
+    return Promise.reject(new Error('nothing is deleted here'))
+  }
+
   readonly observed: string[] = []
   readonly expected = new Map<Id, number>()
   readonly sick = new Set<Id>()
