@@ -98,7 +98,7 @@ async function plays(path: string, expected: Plays) {
   const durationMs = expected.durationMs ?? 2000
   expect(Math.abs(found.durationMs - durationMs), `${String(found.durationMs)} ms`).toBeLessThan(250)
   const rendition = found.assets.find(({ kind }) => kind === 'rendition')
-  if (rendition?.playback == null) throw new Error('no rendition')
+  if (!rendition?.playback) throw new Error('no rendition')
   const decoded = await fixtures.playAsHls('odd', await found.read(rendition), rendition.playback)
   if (rendition.playback.width > 0) {
     expect(decoded.contrast, 'not one colour').toBeGreaterThan(40)
