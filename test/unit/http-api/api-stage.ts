@@ -172,7 +172,8 @@ function lifeOf(asked: unknown[]): Omit<NodeLife, 'change'> {
   return {
     setCredentials: noted('credentials'),
     drain: noted('drain'),
-    pauseDrain: noted('pauseDrain'),
+    // As of a node that nobody drains.
+    pauseDrain: () => Promise.reject(new MosaikError('E_CONFLICT', 'the node is active')),
     dismiss: noted('dismiss'),
     pauseDismissals: noted('pauseDismissals'),
     remove: noted('remove'),
