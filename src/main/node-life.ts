@@ -104,7 +104,7 @@ export function createNodeLife(ports: NodeLifePorts): NodeLife {
       const capabilities = await ports.driver.probe(settings, AbortSignal.timeout(PROBE_TIMEOUT_MS))
       const store = await ports.driver.open(settings, capabilities, { label: row.name })
       try {
-        await checkMarker(row, ports.installationId, store)
+        await checkMarker(row, ports.installationId, store, ports.clock)
       } finally {
         await store.close()
       }

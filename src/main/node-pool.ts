@@ -132,7 +132,7 @@ export class CatalogNodePool implements NodePool {
   async #open(row: NodeRow): Promise<ObjectStore> {
     const store = await this.#ports.driver.open(await this.#settings(row), capabilitiesOf(row), { label: row.name })
     try {
-      await checkMarker(row, this.#ports.installationId, store)
+      await checkMarker(row, this.#ports.installationId, store, this.#ports.clock)
       return store
     } catch (error) {
       await store.close()

@@ -1,4 +1,4 @@
-import { isMosaikError, type MosaikError } from '../domain/errors.ts'
+import { isMosaikError, MosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import { checkScheme, type Scheme } from '../domain/dispersal.ts'
 import type { PlacementRule } from '../domain/placement.ts'
@@ -6,9 +6,12 @@ import type { Primitives } from '../crypto/primitives.ts'
 import { objectName } from '../format/object-names.ts'
 import { issueFirstCard } from '../ledger/vault-card.ts'
 import type { Catalog } from '../ports/catalog.ts'
+import { withDeadline } from '../ports/deadline.ts'
 import type { Keyring } from '../ports/keyring.ts'
 import type { NodePool } from '../ports/node-pool.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
+
+const never = new AbortController().signal
 
 export interface OrganisationPorts {
   readonly catalog: Catalog
@@ -84,7 +87,11 @@ export async function spreadCards(ports: CardPorts, node: Id): Promise<MosaikErr
       ])
       try {
         const store = await ports.pool.store(node)
-        await store.put(key, card, AbortSignal.timeout(CARD_TIMEOUT_MS))
+        const late = (): MosaikError =>
+          new MosaikError('E_NODE_UNREACHABLE', 'the node does not take the card', { node })
+        await withDeadline({ clock: ports.clock, limitMs: CARD_TIMEOUT_MS, signal: never, late }, (signal) =>
+          store.put(key, card, signal),
+        )
         await ports.catalog.layout.setObjectState(node, key, 'stored', card.length)
       } catch (error) {
         if (!isMosaikError(error)) throw error

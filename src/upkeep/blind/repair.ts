@@ -1,7 +1,8 @@
-import { isMosaikError } from '../../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import { isResharing, type FindingKind, type ResharingKind } from '../../domain/health.ts'
 import { objectName } from '../../format/object-names.ts'
 import type { FindingGroup, FindingRow } from '../../ports/catalog/upkeep.ts'
+import { withDeadline } from '../../ports/deadline.ts'
 import { GroupRepair, partOf, standingGroup, type RepairPorts } from './repair-group.ts'
 import { chooseTargets, planRepair } from './repair-targets.ts'
 import { reshareGroup, type ResharePorts } from './reshare.ts'
@@ -224,7 +225,10 @@ async function repairCard(
     const card = cards.find((one) => objectName('card', primitives.sha256(one)) === object)
     if (card && node !== null && object !== null) {
       const store = await ports.pool.store(node)
-      await store.put(object, card, AbortSignal.any([signal, AbortSignal.timeout(WRITE_TIMEOUT_MS)]))
+      const late = (): MosaikError => new MosaikError('E_NODE_UNREACHABLE', 'the node does not take the card', { node })
+      await withDeadline({ clock, limitMs: WRITE_TIMEOUT_MS, signal, late }, (limited) =>
+        store.put(object, card, limited),
+      )
       count(1)
     }
     await catalog.upkeep.resolve(group, clock.nowMs())
