@@ -16,12 +16,19 @@ export interface PlacementPorts {
 /**
  * Nodes for the n shares of a new sharing, by the organisation's rule. Nodes are taken in random order, so that load spreads and share 0
  * does not always lie with the same node; nodes that answered last time go first.
+ *
+ * @param known all nodes as they are right now, where the pool's picture of them may be seconds old.
  * @throws E_NODES_TOO_FEW, E_PLACEMENT_RULE
  */
-export async function placeNewSharing(ports: PlacementPorts, organisation: Id, scheme: Scheme): Promise<StorageNode[]> {
+export async function placeNewSharing(
+  ports: PlacementPorts,
+  organisation: Id,
+  scheme: Scheme,
+  known?: readonly StorageNode[],
+): Promise<StorageNode[]> {
   const owner = await ports.installation.organisation(organisation)
   if (!owner) throw new MosaikError('E_INTERNAL', 'the recording belongs to no organisation', { organisation })
-  const nodes = (await ports.pool.nodes()).filter(acceptsWrites)
+  const nodes = (known ?? (await ports.pool.nodes())).filter(acceptsWrites)
   const candidates = nodes
     .map((node) => ({ node, rank: (ports.pool.isHealthy(node.id) ? 0 : 1) + ports.random.fraction() }))
     .toSorted((a, b) => a.rank - b.rank)

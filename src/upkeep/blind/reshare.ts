@@ -52,7 +52,9 @@ export async function reshareGroup(
   chosen?: readonly StorageNode[],
 ): Promise<number> {
   const { layout, installation } = ports.catalog
-  const nodes = chosen ?? (await placeNewSharing({ ...ports, installation }, group.organisation, group.dueScheme))
+  const { organisation, dueScheme } = group
+  // Fresh: a node that was dismissed a moment ago must not be given a share.
+  const nodes = chosen ?? (await placeNewSharing({ ...ports, installation }, organisation, dueScheme, plan.nodes))
   const made: NewSharing = { sharing: toHex(ports.random.bytes(16)), nodes }
   const sources = new ShareSources(ports, group, plan, signal)
   try {

@@ -149,7 +149,9 @@ describe('fsck', () => {
 
   it('shares on a node that was dismissed do not count', async () => {
     await stage.catalog.installation.setNodeState(stage.nodes[1]!.id, 'dismissed')
-    expect(names(await check())).toEqual(['fragments-degraded', 'manifest-shares-degraded', 'state-shares-degraded'])
+    expect(names(await check())).toEqual([
+      ...['fragments-degraded', 'manifest-shares-degraded', 'sharing-exposed', 'state-shares-degraded'],
+    ])
   })
 
   it('receipt-missing and receipt-invalid', async () => {

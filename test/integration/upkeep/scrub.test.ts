@@ -275,9 +275,14 @@ describe('a survey', () => {
   it('finds shares on nodes that are emptied or gone', async () => {
     await stage.catalog.installation.setNodeState(stage.nodes[0]!.id, 'draining')
     await stage.catalog.installation.setNodeState(stage.nodes[1]!.id, 'dismissed')
-    expect(await survey(stage, never)).toBe(4)
+    expect(await survey(stage, never)).toBe(6)
     const found = await findings()
-    expect(new Set(found.map(({ kind }) => kind))).toEqual(new Set(['leaving']))
+    const kinds = found.map(({ kind }) => kind)
+    expect(kinds.filter((kind) => kind === 'leaving')).toHaveLength(4)
+    // What the dismissed one knows of wants a new sharing besides.
+    expect(found.filter(({ kind }) => kind === 'exposed').map(({ node }) => node)).toEqual(
+      [1, 1].map((i) => stage.nodes[i]!.id),
+    )
     expect(new Set(found.map(({ slack }) => slack))).toEqual(new Set([1]))
   })
 
