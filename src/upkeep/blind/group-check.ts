@@ -230,14 +230,17 @@ export class GroupCheck {
     }
     const { k } = group.scheme
     const { sealedSha256 } = group.generation
+    // A share that moves lies on two nodes for a while: it takes part once, and its copy has to be the same.
+    const byIndex = new Map(good.toReversed().map((one) => [one.index, one]))
+    const shares = [...byIndex.values()].map(({ index, share }) => ({ index, bytes: share }))
     const first = good[0]
-    if (good.length < k || !first || !sealedSha256) return { found, fit: 'unknown' }
-    const shares = good.map(({ index, share }) => ({ index, bytes: share }))
+    if (shares.length < k || !first || !sealedSha256) return { found, fit: 'unknown' }
+    const copiesAgree = good.every(({ index, share }) => sameBytes(share, byIndex.get(index)!.share))
     // Every share takes part once at least.
     for (let at = 0; at < shares.length; at += k) {
       const some = shares.slice(Math.min(at, shares.length - k)).slice(0, k)
       const sealed = combineDocument(k, some, first.sealedBytes)
-      if (sameBytes(primitives.sha256(sealed), sealedSha256)) continue
+      if (copiesAgree && sameBytes(primitives.sha256(sealed), sealedSha256)) continue
       this.#ports.log.error('scrub.forged-share', { recording: group.recording })
       await this.#reportForged(group, good, {})
       return { found, fit: 'bad' }

@@ -48,6 +48,22 @@ describe('a full scrub', () => {
     expect((await stage.catalog.upkeep.task('scrub'))?.progress).toMatchObject({ passShares: 15 })
   })
 
+  it('takes shares that lie twice, as they do while they move, for what they are', async () => {
+    await stage.close()
+    stage = await makeStage({ nodesCount: 6 })
+    recording = await stage.store(randomBytes(5000))
+    for (const row of [(await stage.fragmentsOf(recording))[1]!, (await stage.sharesOf(recording))[1]!]) {
+      const rows = row.role.kind === 'manifest' ? await stage.sharesOf(recording) : await stage.fragmentsOf(recording)
+      const free = stage.nodes.find(({ id }) => rows.every(({ node }) => node !== id))!
+      const { state: _, sizeBytes, ...copy } = row
+      await stage.catalog.layout.addObjects([{ ...copy, node: free.id, createdAtMs: stage.clock.nowMs() }])
+      stage.storeOf(free.id).objects.set(row.key, stage.storeOf(row.node).objects.get(row.key)!)
+      await stage.catalog.layout.setObjectState(free.id, row.key, 'stored', sizeBytes!)
+    }
+    expect(await pass()).toMatchObject({ groups: 2, findings: 0, skipped: 0 })
+    expect(await findings()).toEqual([])
+  })
+
   it('names a missing fragment', async () => {
     stage.storeOf(fragments[1]!.node).objects.delete(fragments[1]!.key)
     await pass()
