@@ -153,7 +153,8 @@ const good: Record<odd.OddName, Plays> = {
   'alac.m4a': { renditions: ['audio'] },
   'late-picture.mkv': { renditions: small, frames: 10 },
   'negative-times.mkv': { renditions: small, frames: 20 },
-  'edit-list.mp4': { renditions: small },
+  // The edit list hides the first 0.3 s.
+  'edit-list.mp4': { renditions: small, durationMs: 1700 },
   'clock-wraps.ts': { renditions: small, frames: 20 },
   'begins-late.ts': { renditions: small, frames: 20 },
   'one-frame.mp4': { renditions: ['90p 160x90'], frames: 1, durationMs: 100 },
