@@ -54,7 +54,7 @@ describe('a process that cannot begin', () => {
     expect(redis).toMatchObject({ code: 1 })
     expect(redis.words).toContain('Redis at redis://127.0.0.1:1 does not answer')
     expect(database).toMatchObject({ code: 1 })
-    expect(database.words).toContain('E_INTERNAL')
+    expect(database.words).toContain('E_CATALOG_UNREACHABLE')
     for (const { output } of [unknown, keyring, passphrase, redis, database]) {
       expect(output).not.toContain('a-password')
       expect(output).not.toContain('passphrase"')
