@@ -124,7 +124,8 @@ export class ExtentPlacer {
           }),
         )
       }
-      if (!dropped) await this.#change(nextMs)
+      // What rounding leaves of a millisecond moves no clock.
+      if (!dropped) await this.#change(Math.max(1, nextMs))
     }
   }
 
