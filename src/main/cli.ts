@@ -364,14 +364,6 @@ token
   .action((id: string) => withVault((client, screen) => revokeToken(client, screen, id)))
 
 program
-  .command('drain')
-  .description('empty a node while the vault runs')
-  .argument('<node>', 'id or name')
-  .option('--pause', 'move nothing more; the node stays read-only')
-  .option('--status', 'how far it is')
-  .action((node: string, options: StepOptions) => withVault((client, screen) => drain(client, screen, node, options)))
-
-program
   .command('doctor')
   .description('how the vault is, what waits for repair, and what would be lost if somebody vanished')
   .action(() => withVault(doctor))

@@ -8,7 +8,7 @@ import { unknownRecording } from './errors.ts'
 import { holdFence } from './fence.ts'
 import { fromJson, toBytes, toBytesOrNull } from './json.ts'
 import { changeRecording, keepReceipt } from './recordings.ts'
-import type { Row, Tables } from './schema.ts'
+import type { NewRow, Row, Tables } from './schema.ts'
 
 /** Ids of one `in (…)`. */
 const maxIds = 500
@@ -24,20 +24,7 @@ export function attemptsAndGenerations(
     async addAttempt(attempt, fence) {
       await database.transaction('add an attempt', async (trx) => {
         await holdFence(database, trx, fence)
-        await trx
-          .insertInto('attempts')
-          .values({
-            id: attempt.id,
-            organisation: attempt.organisation,
-            recording: attempt.recording,
-            asset: attempt.asset,
-            kind: attempt.kind,
-            state: attempt.state,
-            wrapped_verify_key: attempt.wrappedVerifyKey,
-            sealed_bytes: attempt.sealedBytes,
-            scheme: JSON.stringify(attempt.scheme),
-          })
-          .execute()
+        await trx.insertInto('attempts').values(newAttempt(attempt)).execute()
       })
     },
 
@@ -282,6 +269,20 @@ async function endObjects(
       .where('attempt', 'in', attempts.slice(i, i + maxIds))
       .where('state', 'in', ['intent', 'stored'])
       .execute()
+  }
+}
+
+export function newAttempt(attempt: AttemptRow): NewRow<'attempts'> {
+  return {
+    id: attempt.id,
+    organisation: attempt.organisation,
+    recording: attempt.recording,
+    asset: attempt.asset,
+    kind: attempt.kind,
+    state: attempt.state,
+    wrapped_verify_key: attempt.wrappedVerifyKey,
+    sealed_bytes: attempt.sealedBytes,
+    scheme: JSON.stringify(attempt.scheme),
   }
 }
 

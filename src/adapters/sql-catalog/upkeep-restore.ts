@@ -3,6 +3,7 @@ import type { ObjectRow } from '../../ports/catalog/layout.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { WorkRow } from '../../ports/catalog/recordings.ts'
 import type { RestoredRecording, UpkeepCatalog } from '../../ports/catalog/upkeep.ts'
+import { newAttempt } from './attempts.ts'
 import type { Database } from './database.ts'
 import { unknownNode } from './installation.ts'
 import { toJsonOrNull } from './json.ts'
@@ -213,28 +214,18 @@ async function restoreAttempt(
 ): Promise<void> {
   // Without a fragment of it the scheme is a guess.
   const isSeen = objects.some(({ role }) => role.kind === 'fragment' && role.attempt === attempt.id)
-  const scheme = JSON.stringify(attempt.scheme)
+  const row = newAttempt(attempt)
   await trx
     .insertInto('attempts')
-    .values({
-      id: attempt.id,
-      organisation: attempt.organisation,
-      recording: attempt.recording,
-      asset: attempt.asset,
-      kind: attempt.kind,
-      state: attempt.state,
-      wrapped_verify_key: attempt.wrappedVerifyKey,
-      sealed_bytes: attempt.sealedBytes,
-      scheme,
-    })
+    .values(row)
     .onConflict((conflict) =>
       conflict
         .column('id')
         .doUpdateSet({
-          state: attempt.state,
-          sealed_bytes: attempt.sealedBytes,
-          wrapped_verify_key: attempt.wrappedVerifyKey,
-          ...(isSeen ? { scheme } : {}),
+          state: row.state,
+          sealed_bytes: row.sealed_bytes,
+          wrapped_verify_key: row.wrapped_verify_key,
+          ...(isSeen ? { scheme: row.scheme } : {}),
         })
         .where('attempts.state', 'in', ['writing', 'stored']),
     )

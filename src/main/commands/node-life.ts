@@ -32,7 +32,7 @@ export interface StepOptions {
   readonly status?: boolean | undefined
 }
 
-/** `mosaik drain NODE`, `mosaik nodes drain NODE`: empties a node while the vault runs; `--pause` stops it, `--status` tells how far it is. */
+/** `mosaik nodes drain NODE`: empties a node while the vault runs; `--pause` stops it, `--status` tells how far it is. */
 export async function drain(client: VaultClient, screen: Screen, which: string, options: StepOptions): Promise<void> {
   const node = await find(client, which)
   const path = `/nodes/${node.id}/drain`

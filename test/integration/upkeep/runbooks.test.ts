@@ -123,7 +123,7 @@ describe('the runbooks', { timeout: 180_000 }, () => {
       const [lost] = await stage.fragmentsOf(recording)
       stage.storeOf(lost!.node).fault = failAll()
       stage.storeOf(lost!.node).objects.clear()
-      // `npx mosaik drain north`
+      // `npx mosaik nodes drain north`
       await stage.catalog.installation.setNodeState(lost!.node, 'draining')
       expect(await survey(stage, never)).toBe(2)
       const ports = { ...stage, signer: shareSigner(stage.keyring) }
