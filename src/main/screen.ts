@@ -104,3 +104,9 @@ export function bytesWords(bytes: number): string {
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
 }
+
+/** Time to go, for people. */
+export function aboutMinutes(etaMs: number): string {
+  const minutes = Math.ceil(etaMs / 60_000)
+  return `about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}`
+}

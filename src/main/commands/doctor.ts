@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { VaultClient } from '../client.ts'
-import { bytesWords, table, type Screen } from '../screen.ts'
+import { aboutMinutes, bytesWords, table, type Screen } from '../screen.ts'
 
 const report = z.object({
   nodes: z.array(
@@ -94,7 +94,7 @@ function doctorWords(health: Report): string {
 function backlogWords({ backlog, repairEtaMs }: Report): string {
   if (backlog.length === 0) return 'repair: nothing waits'
   const kinds = backlog.map(({ kind, count }) => `${count} ${kind}`).join(', ')
-  return `repair: ${kinds}${repairEtaMs === null ? '' : `; about ${Math.ceil(repairEtaMs / 60_000)} minutes`}`
+  return `repair: ${kinds}${repairEtaMs === null ? '' : `; ${aboutMinutes(repairEtaMs)}`}`
 }
 
 function durabilityWords({ durability }: Report): string[] {

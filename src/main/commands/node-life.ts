@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { MosaikError } from '../../domain/errors.ts'
 import type { VaultClient } from '../client.ts'
-import { bytesWords, table, type Screen } from '../screen.ts'
+import { aboutMinutes, bytesWords, table, type Screen } from '../screen.ts'
 import { parseScheme } from './policy.ts'
 
 const nodeList = z.object({ nodes: z.array(z.object({ id: z.string(), name: z.string() })) })
@@ -69,7 +69,7 @@ export async function dismiss(client: VaultClient, screen: Screen, which: string
 }
 
 function etaWords({ etaMs }: Pick<ProgressView, 'etaMs'>): string {
-  return etaMs === null ? '' : `, about ${Math.ceil(etaMs / 60_000)} minutes`
+  return etaMs === null ? '' : `, ${aboutMinutes(etaMs)}`
 }
 
 function waitWords({ waitsFor }: ProgressView): string[] {
