@@ -825,6 +825,7 @@ function checkAsset(asset: Asset, manifest: Manifest): AssetHeader | undefined {
   const count = segmentCount(sealedBytes)
   field(segmentLengthAt(count - 1, sealedBytes) >= 32, 'impossible sealed length')
   field(asset.contentBytes <= sealedBytes - 32 * count, 'content longer than what is sealed')
+  field(sealedBytes - 32 * count <= 2 * asset.contentBytes + SEGMENT - 32, 'more padding than any content needs')
   return header
 }
 

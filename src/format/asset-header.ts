@@ -72,6 +72,11 @@ export function sealedLength(plaintextBytes: number): number {
   return plaintextBytes + SEGMENT_OVERHEAD_BYTES * Math.max(1, Math.ceil(plaintextBytes / SEGMENT_PLAINTEXT_BYTES))
 }
 
+/** The longest plaintext that a content of `contentBytes` may be padded to: twice as long, and one segment. */
+export function longestPaddedBytes(contentBytes: number): number {
+  return 2 * contentBytes + SEGMENT_PLAINTEXT_BYTES
+}
+
 /** Plaintext length, padding included, of a content of `sealedBytes`. @throws E_FORMAT_FIELD */
 export function plaintextLength(sealedBytes: number): number {
   return sealedBytes - SEGMENT_OVERHEAD_BYTES * segmentCount(sealedBytes)

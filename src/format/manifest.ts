@@ -13,6 +13,7 @@ import {
   decodeAssetHeader,
   FLOE_HEADER_BYTES,
   FLOE_PARAMETERS,
+  longestPaddedBytes,
   plaintextLength,
 } from './asset-header.ts'
 import {
@@ -164,6 +165,7 @@ const readAsset: Read<ManifestAsset> = (value, what) => {
   if (asset.sealed !== null) {
     const room = plaintextLength(asset.sealed.sealedBytes)
     requireField(asset.contentBytes <= room, `${what}.contentBytes is more than sealedBytes can hold`)
+    requireField(room <= longestPaddedBytes(asset.contentBytes), `${what} has more padding than any content needs`)
   }
   requireField(asset.playback === null || asset.kind === 'rendition', `${what}.playback is for renditions`)
   return asset

@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { MosaikError } from '../domain/errors.ts'
+import { paddings } from '../domain/padding.ts'
 
 /**
  * Settings of the vault, from (strongest first) command-line flags, environment (`MOSAIK_…`), a JSON file named by
@@ -43,6 +44,8 @@ const settings = z.strictObject({
   entropyDevice: z.string().min(1).optional(),
   /** Every stored byte is looked at within so many days. */
   scrubDays: z.coerce.number().min(1).max(365).default(30),
+  /** What hides the lengths of new content from the nodes (docs/FORMAT.md §3). */
+  padding: z.enum(paddings).default('none'),
   /** Suite of new manifests (docs/FORMAT.md §5). */
   suite: z.coerce
     .number()
@@ -72,6 +75,7 @@ const environmentNames: Readonly<Record<string, string>> = {
   MOSAIK_LOG_FILE: 'logFile',
   MOSAIK_THREADS: 'threads',
   MOSAIK_SUITE: 'suite',
+  MOSAIK_PADDING: 'padding',
   MOSAIK_SCRUB_DAYS: 'scrubDays',
   MOSAIK_METRICS: 'metrics',
   MOSAIK_TRUSTED_PROXIES: 'trustedProxies',

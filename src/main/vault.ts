@@ -183,6 +183,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       installation: catalog.installation,
       links: catalog.links,
       suite: config.suite,
+      padding: config.padding,
       queue,
     }
     const plainReader = createVaultReader({ ...common, log: findingLog(common) })

@@ -6,6 +6,28 @@ export interface PlainPiece {
 }
 
 /**
+ * The content, and behind it zeros up to the length that `lengthOf` gives for its length; in pieces of bounded size, since nothing is known
+ * before the end.
+ */
+export async function* paddedContent(
+  content: AsyncIterable<Uint8Array>,
+  lengthOf: (contentBytes: number) => number,
+  observe: (chunk: Uint8Array) => void,
+): AsyncGenerator<Uint8Array> {
+  let contentBytes = 0
+  for await (const chunk of content) {
+    observe(chunk)
+    contentBytes += chunk.length
+    yield chunk
+  }
+  let leftBytes = lengthOf(contentBytes) - contentBytes
+  const zeros = new Uint8Array(Math.min(leftBytes, ZEROS_BYTES))
+  for (; leftBytes > 0; leftBytes -= ZEROS_BYTES) yield zeros.subarray(0, leftBytes)
+}
+
+const ZEROS_BYTES = 262_112
+
+/**
  * Cuts a stream into pieces of `pieceBytes`, of one segment or several; exactly one is the last, and it may be empty or full
  * (docs/FORMAT.md §3).
  * Copies each byte once. `observe` sees every chunk in order, before it is cut; `take` gives memory of that size, with anything in it.

@@ -6,6 +6,7 @@ import type { Scheme } from '../domain/dispersal.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { StorageNode } from '../domain/node.ts'
+import { padmeBytes, type Padding } from '../domain/padding.ts'
 import type { AssetKind, SealedAsset } from '../domain/recording.ts'
 import { encodeAssetHeader } from '../format/asset-header.ts'
 import { EXTENT_SEGMENTS, encodeFragmentHeader } from '../format/fragment-header.ts'
@@ -17,7 +18,7 @@ import type { NodePool } from '../ports/node-pool.ts'
 import { RUN_SEGMENTS, type AssetCipher, type SegmentEngine, type SegmentSplitter } from '../ports/segment-engine.ts'
 import type { Clock, Random } from '../ports/system.ts'
 import { ExtentPlacer, type LaneTarget } from './place.ts'
-import { cutSegments } from './segments.ts'
+import { cutSegments, paddedContent } from './segments.ts'
 
 /** What the write path of one asset needs from outside. */
 export interface StorePorts {
@@ -28,6 +29,8 @@ export interface StorePorts {
   readonly primitives: Primitives
   readonly random: Random
   readonly clock: Clock
+  /** What is done to hide lengths of content from the nodes. */
+  readonly padding: Padding
 }
 
 export interface AssetToStore {
@@ -55,7 +58,7 @@ export interface StoredAsset {
 
 /**
  * seal | split | place as one streaming step with bounded memory: a fresh attempt (DEK, FLOE header, verify key), one sharing, extent
- * by extent. Object rows are durable before their PUT. When it fails, what was written is left to the collector by its rows.
+ * by extent. Length and hash are the content's; what pads it is sealed with it and nowhere else. Object rows are durable before their PUT. When it fails, what was written is left to the collector by its rows.
  *
  * @throws E_NODES_TOO_FEW when an extent has fewer than min(k + 1, n) verified fragments; E_LEASE_LOST; what `content` throws.
  */
@@ -111,8 +114,12 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
       contentBytes += chunk.length
       asset.progress?.(contentBytes)
     }
-    const runs = cutSegments(asset.content, RUN_SEGMENTS * SEGMENT_PLAIN_BYTES, observe, () =>
-      engine.takePlaintext(RUN_SEGMENTS),
+    const isPadded = ports.padding === 'padme'
+    const runs = cutSegments(
+      isPadded ? paddedContent(asset.content, padmeBytes, observe) : asset.content,
+      RUN_SEGMENTS * SEGMENT_PLAIN_BYTES,
+      isPadded ? () => undefined : observe,
+      () => engine.takePlaintext(RUN_SEGMENTS),
     )
     for await (const run of runs) {
       signal.throwIfAborted()

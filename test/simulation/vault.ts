@@ -68,7 +68,13 @@ export function portsOf(parts: VaultParts, clock: Clock, log: Log, process?: Sim
   })
   return {
     ...{ catalog, keyring, pool, engine, clock, log, tools, random: parts.random, primitives: nodePrimitives },
-    ...{ installationId: INSTALLATION, atRest: keyring, suite: 1 as const, location: () => 'simulated' },
+    ...{
+      installationId: INSTALLATION,
+      atRest: keyring,
+      suite: 1 as const,
+      padding: 'padme' as const,
+      location: () => 'simulated',
+    },
     ...{
       layout: catalog.layout,
       recordings: catalog.recordings,

@@ -10,6 +10,7 @@ import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-eng
 import { openSqliteCatalog } from '../../src/adapters/sql-catalog/open.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
 import { toHex, type Id } from '../../src/domain/ids.ts'
+import type { Padding } from '../../src/domain/padding.ts'
 import type { PlacementRule } from '../../src/domain/placement.ts'
 import { issueReceipt } from '../../src/ledger/receipt.ts'
 import { createNodeOperations } from '../../src/main/nodes.ts'
@@ -38,6 +39,7 @@ export const silentLog: Log = { info: () => undefined, warn: () => undefined, er
 export interface TestVaultOptions {
   readonly scheme?: Scheme
   readonly placementRule?: PlacementRule
+  readonly padding?: Padding
   readonly media?: MediaTool
   /** Settings of the nodes; five folders without. */
   readonly nodes?: readonly {
@@ -99,6 +101,7 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
     installation: catalog.installation,
     links: catalog.links,
     suite: 1 as const,
+    padding: options.padding ?? 'none',
   }
   const organisation = await createOrganisation(common, {
     name: 'test',

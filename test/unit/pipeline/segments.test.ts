@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { cutSegments } from '../../../src/pipeline/segments.ts'
+import { cutSegments, paddedContent } from '../../../src/pipeline/segments.ts'
 import { bytesOf } from '../../support/bytes.ts'
 
 const SIZE = 16
@@ -83,5 +83,62 @@ describe('cutSegments', () => {
       for await (const segment of cutSegments(broken(), SIZE, () => undefined)) expect(segment).toBeUndefined()
     }
     await expect(read()).rejects.toThrow('the source broke')
+  })
+})
+
+describe('paddedContent', () => {
+  async function padded(content: Uint8Array, lengths: readonly number[], paddedBytes: number) {
+    const [observed, came]: Uint8Array[][] = [[], []]
+    const source = paddedContent(
+      chunked(content, lengths),
+      () => paddedBytes,
+      (chunk) => observed!.push(chunk),
+    )
+    for await (const chunk of source) came!.push(chunk.slice())
+    return {
+      observed: Buffer.concat(observed!),
+      came: Buffer.concat(came!),
+      longest: Math.max(0, ...came!.map((one) => one.length)),
+    }
+  }
+
+  it.each([
+    [0, 0],
+    [0, 7],
+    [1, 1],
+    [100, 104],
+    [1000, 300_000],
+    [1000, 1000 + 3 * 262_112],
+  ])(
+    'puts zeros behind %i bytes up to %i, in bounded pieces that nobody takes for content',
+    async (length, paddedBytes) => {
+      const content = bytesOf(length)
+      const { observed, came, longest } = await padded(content, [3, 0, 30], paddedBytes)
+      expect(observed.equals(content)).toBe(true)
+      expect(came).toHaveLength(paddedBytes)
+      expect(came.subarray(0, length).equals(content)).toBe(true)
+      expect(came.subarray(length).every((byte) => byte === 0)).toBe(true)
+      expect(longest).toBeLessThanOrEqual(262_112)
+    },
+  )
+
+  it('asks for the length once, when the content has ended, and passes on what the source throws', async () => {
+    const asked: number[] = []
+    const lengthOf = (bytes: number): number => {
+      asked.push(bytes)
+      return bytes
+    }
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array(3)
+      throw new Error('the source broke')
+    }
+    const read = async (): Promise<void> => {
+      for await (const chunk of paddedContent(broken(), lengthOf, () => undefined)) expect(chunk).toHaveLength(3)
+    }
+    await expect(read()).rejects.toThrow('the source broke')
+    expect(asked).toEqual([])
+    for await (const chunk of paddedContent(chunked(bytesOf(9), [4]), lengthOf, () => undefined))
+      expect(chunk.length).toBeGreaterThan(0)
+    expect(asked).toEqual([9])
   })
 })

@@ -4,7 +4,7 @@ import { encodeReceipt, encodeReceiptForSigning, type Receipt } from '../../../.
 import { encodeRecordForSigning } from '../../../../src/format/signed-record.ts'
 import { encodeState } from '../../../../src/format/state.ts'
 import type { Manifest, ManifestAsset } from '../../../../src/domain/recording.ts'
-import { decodeAssetHeader, encodeAssetHeader } from '../../../../src/format/asset-header.ts'
+import { decodeAssetHeader, encodeAssetHeader, sealedLength } from '../../../../src/format/asset-header.ts'
 import { signerId } from '../../../../src/crypto/keys.ts'
 import { issueNextCard } from '../../../../src/ledger/vault-card.ts'
 import { hex } from '../vector.ts'
@@ -112,6 +112,7 @@ function manifests(): Family {
       attempt: vault.id(),
       ...change,
     })
+  const paddedTo = (bytes: number) => (map: Map<string, unknown>) => sealed(map).set('sealedBytes', sealedLength(bytes))
   const family = new Family('manifest').ok('valid', valid).ok('valid-first-and-empty', first)
 
   const cbor = (name: string, bytes: Uint8Array) => family.fault('E_FORMAT_CBOR', `cbor-${name}`, bytes)
@@ -235,6 +236,9 @@ function manifests(): Family {
       recode(valid, (m) => inner(m, 'assets', 1, 'sealed').set('header', sameAttempt(manifest))),
     )
     .ok('valid-tracks', encodeManifest(withTracks(vault, manifest)))
+    .ok('valid-longest-padding', recode(valid, paddedTo(2 * 1000 + 262_112)))
+    .fault('E_FORMAT_FIELD', 'padding-too-long', recode(valid, paddedTo(2 * 1000 + 262_112 + 1)))
+    .fault('E_FORMAT_FIELD', 'padding-absurd', recode(valid, paddedTo(2 ** 52)))
 }
 
 /** The header of the second asset, as if it were of the attempt of the first. */

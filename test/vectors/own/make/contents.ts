@@ -2,6 +2,7 @@ import { decodeAssetHeader, encodeAssetHeader } from '../../../../src/format/ass
 import { objectName } from '../../../../src/format/object-names.ts'
 import { encodeNodeMarker } from '../../../../src/format/node-marker.ts'
 import type { Scheme } from '../../../../src/domain/dispersal.ts'
+import { padmeBytes } from '../../../../src/domain/padding.ts'
 import { base64, hex, type Folder, type VectorContext } from '../vector.ts'
 import { cut, Family, flip, join, patch, type Draft } from './edit.ts'
 import { primitives, SmallVault, type SplitAsset } from './small-vault.ts'
@@ -119,6 +120,9 @@ function contents(): Family {
   const other = vault.splitAsset(recording, vault.random.bytes(1001), scheme)
   const known = contextOf(split)
   const { organisation } = vault
+  const padme = new SmallVault('content/padme').splitAsset(recording, new Uint8Array(1100).fill(7), scheme, {
+    paddedBytes: padmeBytes(1100),
+  })
   const again = splitAgain(split, scheme)
   const otherHeader = encodeAssetHeader({ organisation, recording, asset: split.asset.id, attempt: vault.id() })
   const floeFault = (offset: number) => ({ ...known, floeHeader: hex(flip(split.sealed.floeHeader, offset)) })
@@ -140,6 +144,7 @@ function contents(): Family {
     .fault('E_HEADER_TAG', 'floe-header-tag', pick(split, 0, 1, 2), floeFault(73))
     .fault('E_FORMAT_FIELD', 'floe-parameters', pick(split, 0, 1, 2), floeFault(5))
     .fault('E_SEGMENT_TAG', 'forged-block', [...pick(split, 0, 1), base64(forge(split, 2))], known)
+    .ok('valid-padme-asset', pick(padme, 1, 2, 3), contextOf(padme))
 }
 
 /** The same ciphertext under another sharing id and other random rows. */
@@ -226,7 +231,47 @@ async function vaults(): Promise<Family> {
     }))
     family.ok(numbers.join('-'), folders, { recoverySeed: hex(vault.recoverySeed), scheme: numbers })
   }
-  return family.ok('three-epochs', ...(await threeEpochs()))
+  return family.ok('three-epochs', ...(await threeEpochs())).ok('padme', ...(await padded()))
+}
+
+/** Folders of nodes with nothing in them but their markers. */
+function markedFolders(vault: SmallVault, n: number): Record<string, string>[] {
+  return Array.from({ length: n }, () => ({
+    'mosaik-node': base64(encodeNodeMarker({ installation: vault.installation, node: vault.id() })),
+  }))
+}
+
+/** One recording with its original: a share and a fragment a folder. */
+async function put(
+  folders: readonly Record<string, string>[],
+  vault: SmallVault,
+  original: SplitAsset,
+  sealed: Uint8Array,
+  k: number,
+): Promise<void> {
+  const shares = await vault.split(sealed, k, folders.length)
+  folders.forEach((folder, i) => {
+    folder[objectName('manifest-share', vault.random.bytes(16))] = base64(shares[i]!)
+    folder[objectName('fragment', vault.random.bytes(16))] = base64(original.fragments[i]!)
+  })
+}
+
+/** A vault that pads by Padmé: an original of 700 bytes sealed as 704, and one whose length is its own Padmé length. */
+async function padded(): Promise<[Folder[], VectorContext]> {
+  const numbers: Numbers = [2, 3, 1]
+  const [k, n] = numbers
+  const vault = new SmallVault('vault/padme')
+  const folders = markedFolders(vault, n)
+  const card = await vault.firstCard()
+  folders[n - 1]![objectName('card', primitives.sha256(card))] = base64(card)
+  for (const contentBytes of [700, 704]) {
+    const recording = vault.id()
+    const paddedBytes = padmeBytes(contentBytes)
+    const original = vault.splitAsset(recording, vault.random.bytes(contentBytes), schemeOf(numbers), { paddedBytes })
+    const sealed = vault.sealManifest(vault.manifest(recording, [original.asset]), 1)
+    await put(folders, vault, original, sealed, k)
+  }
+  return [folders, { recoverySeed: hex(vault.recoverySeed), scheme: numbers }]
 }
 
 /**
@@ -242,9 +287,7 @@ async function threeEpochs(): Promise<[Folder[], VectorContext]> {
   const cards = [await first.firstCard()]
   cards.push(await second.nextCard(first, cards[0]!))
   cards.push(await third.nextCard(second, cards[1]!))
-  const folders: Record<string, string>[] = Array.from({ length: n }, () => ({
-    'mosaik-node': base64(encodeNodeMarker({ installation: first.installation, node: first.id() })),
-  }))
+  const folders = markedFolders(first, n)
   for (const card of cards) folders[n - 1]![objectName('card', primitives.sha256(card))] = base64(card)
   for (const vault of [first, second, third]) {
     const recording = vault.id()
@@ -253,11 +296,7 @@ async function threeEpochs(): Promise<[Folder[], VectorContext]> {
     const before = first.sealManifest(first.manifest(recording, [original.asset]), 1)
     const change = isRewrapped ? { generation: 2, previous: primitives.sha256(before) } : {}
     const sealed = vault.sealManifest(vault.manifest(recording, [original.asset], change), 1)
-    const shares = await vault.split(sealed, k, n)
-    folders.forEach((folder, i) => {
-      folder[objectName('manifest-share', vault.random.bytes(16))] = base64(shares[i]!)
-      folder[objectName('fragment', vault.random.bytes(16))] = base64(original.fragments[i]!)
-    })
+    await put(folders, vault, original, sealed, k)
   }
   return [folders, { recoverySeed: hex(first.recoverySeed), scheme: numbers }]
 }
