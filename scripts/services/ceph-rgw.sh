@@ -10,6 +10,8 @@
 #   ceph-rgw.sh node-start DIR N           start gateway N again
 #   ceph-rgw.sh node-pause DIR N           SIGSTOP gateway N: it accepts connections and never answers
 #   ceph-rgw.sh node-resume DIR N          SIGCONT gateway N
+#   ceph-rgw.sh server-kill  DIR NAME      SIGKILL what all nodes share: osd.0 or mon.a
+#   ceph-rgw.sh server-start DIR NAME      start it again
 #   ceph-rgw.sh admin      DIR N ARGS...   radosgw-admin ARGS... in node N's zone
 #   ceph-rgw.sh destroy    DIR             stop, then delete DIR
 #
@@ -44,7 +46,7 @@ SETTINGS=$DIR/settings.sh
 
 # one start or stop of a DIR at a time
 exec 9> "$DIR/lock"
-case $CMD in start|stop|destroy|node-st*) flock -w 120 9 || die "another $0 works on $DIR" ;; esac
+case $CMD in start|stop|destroy|node-st*|server-*) flock -w 120 9 || die "another $0 works on $DIR" ;; esac
 
 # ---- settings: defaults, then what DIR was created with, then (start only) the command line -------------------
 NODES=1 PORT=7480 MON_PORT=7300 STORE=memstore SIZE=$((8 << 30)) REGION=''
@@ -69,6 +71,8 @@ parse_options() {
 }
 
 region_of() { echo "${REGION:-eu-test-$1}"; }
+# Name of node N's realm, zonegroup and zone: another one for each try at making it
+zone_of() { local tries; tries=$(cat "$DIR/node$1.tries" 2>/dev/null || echo 1); [ "$tries" = 1 ] && echo "node$1" || echo "node$1-$tries"; }
 
 # ---- processes: a pid counts as ours only while its command line names our ceph.conf -------------------------
 pid_of() { # NAME
@@ -193,9 +197,9 @@ CONF
 [client.rgw.$n]
 # tcp_nodelay: without it every small answer waits 40 ms for a delayed ACK
 rgw frontends = beast endpoint=127.0.0.1:$((PORT + n - 1)) tcp_nodelay=1
-rgw realm = node$n
-rgw zonegroup = node$n
-rgw zone = node$n
+rgw realm = $(zone_of "$n")
+rgw zonegroup = $(zone_of "$n")
+rgw zone = $(zone_of "$n")
 CONF
     done
   } > "$CONF.new"
@@ -207,7 +211,7 @@ forget_lost_memstore() { # the OSD of a memstore ended without saving: what the 
   echo "ceph-rgw.sh: the memstore of $DIR was lost, starting empty" >&2
   local n; for n in $(seq "$NODES"); do halt "client.rgw.$n" KILL; done
   halt mon.a KILL
-  rm -rf "$DIR/mon.a" "$DIR/osd.0" "$DIR"/node*.made
+  rm -rf "$DIR/mon.a" "$DIR/osd.0" "$DIR"/node*.made "$DIR"/node*.tries
 }
 make_cluster() { # once
   [ -f "$DIR/fsid" ] || cat /proc/sys/kernel/random/uuid > "$DIR/fsid"
@@ -222,7 +226,9 @@ make_cluster() { # once
 }
 make_osd() { # once, with the monitor up
   [ -f "$DIR/osd.0/ready" ] && { pid_of osd.0 > /dev/null || rm -f "$DIR/osd.0/clean"; return 0; }
-  local uuid; uuid=$(cat /proc/sys/kernel/random/uuid)
+  # The same uuid gets the same number again when a first start was cut off here.
+  [ -s "$DIR/osd.uuid" ] || cat /proc/sys/kernel/random/uuid > "$DIR/osd.uuid"
+  local uuid; uuid=$(cat "$DIR/osd.uuid")
   rm -rf "$DIR/osd.0"; mkdir -p "$DIR/osd.0"
   ceph_ osd new "$uuid" > /dev/null
   ceph-osd -c "$CONF" -i 0 --mkfs --osd-uuid "$uuid" >> "$DIR/log/osd.0.out" 2>&1
@@ -230,9 +236,13 @@ make_osd() { # once, with the monitor up
 }
 
 # ---- a node: realm, zonegroup, zone (all of one zone), user, gateway -----------------------------------------
-make_node() { # N; once
-  local n=$1 z=node$1 log=$DIR/log/make-node$1.log
+make_node() { # N; once. What an earlier try left half made stays beside it
+  local n=$1 z log=$DIR/log/make-node$1.log
   [ -f "$DIR/node$n.made" ] && return 0
+  if [ -f "$DIR/node$n.tries" ]; then echo $(($(cat "$DIR/node$n.tries") + 1)); else echo 1; fi > "$DIR/node$n.tries.new"
+  mv "$DIR/node$n.tries.new" "$DIR/node$n.tries"
+  write_conf
+  z=$(zone_of "$n")
   if [ ! -f "$DIR/node$n.env" ]; then
     local access secret
     access=$(head -c 256 /dev/urandom | base64 -w0 | tr -dc A-Z0-9 | head -c 20)
@@ -250,6 +260,13 @@ make_node() { # N; once
       --access-key="$(key ACCESS_KEY_ID)" --secret-key="$(key SECRET_ACCESS_KEY)"
   } >> "$log" 2>&1 9>&- || { tail -n 3 "$log" >&2; die "node $n: no zone or no user"; }
   touch "$DIR/node$n.made"
+}
+launch_server() { # NAME
+  case $1 in
+    mon.a) launch mon.a ceph-mon -i a ;;
+    osd.0) launch osd.0 ceph-osd -i 0 ;;
+    *) die "no server $1: mon.a, osd.0" ;;
+  esac
 }
 start_node() { # N
   local port=$((PORT + $1 - 1)) _
@@ -269,9 +286,9 @@ case $CMD in
     forget_lost_memstore
     make_cluster
     pid_of mon.a > /dev/null || ! listens "$MON_PORT" || die "port $MON_PORT is taken"
-    launch mon.a ceph-mon -i a
+    launch_server mon.a
     make_osd
-    launch osd.0 ceph-osd -i 0
+    launch_server osd.0
     for n in $(seq "$NODES"); do make_node "$n"; start_node "$n"; done
     cat "$DIR"/node*.env
     ;;
@@ -298,6 +315,8 @@ case $CMD in
   node-start) start_node "$1" ;;
   node-pause)  p=$(pid_of "client.rgw.$1") || die "node $1 does not run"; kill -STOP "$p" ;;
   node-resume) p=$(pid_of "client.rgw.$1") || die "node $1 does not run"; kill -CONT "$p" ;;
+  server-kill)  halt "$1" KILL ;;
+  server-start) launch_server "$1" ;;
   admin)      n=$1; shift; admin_ "$n" "$@" ;;
   destroy)
     [ -f "$SETTINGS" ] || die "$DIR was not made by this script"

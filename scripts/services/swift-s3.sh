@@ -10,6 +10,8 @@
 #   swift-s3.sh node-start DIR N           start proxy N again
 #   swift-s3.sh node-pause DIR N           SIGSTOP proxy N: it accepts connections and never answers
 #   swift-s3.sh node-resume DIR N          SIGCONT proxy N
+#   swift-s3.sh server-kill  DIR NAME      SIGKILL what all nodes share: object, container, account, updater or memcached
+#   swift-s3.sh server-start DIR NAME      start it again
 #   swift-s3.sh destroy    DIR             stop, then delete DIR
 #
 # Options of start (they are fixed when DIR is created, but for --nodes, which may grow):
@@ -44,7 +46,7 @@ PYTHON=/usr/bin/python3   # Debian's: the one that has swift
 
 # one start or stop of a DIR at a time
 exec 9> "$DIR/lock"
-case $CMD in start|stop|destroy|node-st*) flock -w 120 9 || die "another $0 works on $DIR" ;; esac
+case $CMD in start|stop|destroy|node-st*|server-*) flock -w 120 9 || die "another $0 works on $DIR" ;; esac
 
 # ---- settings: defaults, then what DIR was created with, then (start only) the command line -------------------
 NODES=1 PORT=7580 BACKEND_PORT=7560 REGION='' MAX_PARTS=10000 MAX_FILE_SIZE=5368709122
@@ -77,11 +79,11 @@ pid_of() { # NAME
   local p; p=$(cat "$RUN/$1.pid" 2>/dev/null) || return 1
   { tr '\0' ' ' < "/proc/$p/cmdline"; } 2>/dev/null | grep -qF -- " $(conf_of "$1") " && echo "$p"
 }
-launch() { # NAME SERVER PORT: starts /usr/bin/swift-SERVER-server without waiting for it
+launch() { # NAME PROGRAM [PORT]: starts /usr/bin/swift-PROGRAM without waiting for it
   pid_of "$1" >/dev/null && return 0
-  ! listens "$3" || die "port $3 is taken"
+  [ $# -lt 3 ] || ! listens "$3" || die "port $3 is taken"
   # run-server.py makes Swift read our swift.conf instead of /etc/swift/swift.conf, a constant in this version
-  setsid nohup "$PYTHON" "$DIR/run-server.py" "$ETC/swift.conf" "/usr/bin/swift-$2-server" "$(conf_of "$1")" -v \
+  setsid nohup "$PYTHON" "$DIR/run-server.py" "$ETC/swift.conf" "/usr/bin/swift-$2" "$(conf_of "$1")" -v \
     >> "$DIR/log/$1.log" 2>&1 < /dev/null 9>&- &
   echo $! > "$RUN/$1.pid"
 }
@@ -100,6 +102,22 @@ wait_port() { # NAME PORT
     sleep 0.1
   done
   die "$1 does not listen on $2"
+}
+port_of() { # NAME of a server that nodes share
+  case $1 in
+    object) echo "$BACKEND_PORT" ;;
+    container) echo $((BACKEND_PORT + 1)) ;;
+    account) echo $((BACKEND_PORT + 2)) ;;
+    *) die "no server $1: object, container, account, updater, memcached" ;;
+  esac
+}
+launch_server() { # NAME
+  case $1 in
+    memcached) launch_memcached ;;
+    # tells containers of objects that were written while their server was away
+    updater) launch updater object-updater ;;
+    *) launch "$1" "$1-server" "$(port_of "$1")" ;;
+  esac
 }
 listens() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
@@ -153,6 +171,17 @@ use = egg:swift#$kind
 CONF
     port=$((port + 1))
   done
+  cat > "$ETC/updater.conf" <<CONF
+[DEFAULT]
+user = $(id -un)
+swift_dir = $ETC
+devices = $DIR/srv
+mount_check = false
+log_name = swift-updater
+log_level = WARNING
+[object-updater]
+interval = 10
+CONF
   [ -f "$ETC/object.ring.gz" ] || "$PYTHON" - "$ETC" "$BACKEND_PORT" <<'PY' 2>> "$DIR/log/ring.log"
 # swift-ring-builder's create + add + rebalance + write_ring for the three rings, in one process: 1 replica, 1 device
 import sys
@@ -248,10 +277,8 @@ case $CMD in
       die "$DIR: no user extended attributes on this file system"
     make_backend
     launch_memcached
-    launch object object "$BACKEND_PORT"
-    launch container container $((BACKEND_PORT + 1))
-    launch account account $((BACKEND_PORT + 2))
-    for n in $(seq "$NODES"); do make_node "$n"; launch "proxy$n" proxy $((PORT + n - 1)); done
+    for name in object container account updater; do launch_server "$name"; done
+    for n in $(seq "$NODES"); do make_node "$n"; launch "proxy$n" proxy-server $((PORT + n - 1)); done
     wait_port object "$BACKEND_PORT"; wait_port container $((BACKEND_PORT + 1)); wait_port account $((BACKEND_PORT + 2))
     for n in $(seq "$NODES"); do wait_port "proxy$n" $((PORT + n - 1)); done
     cat "$DIR"/node*.env
@@ -259,7 +286,7 @@ case $CMD in
   stop)
     [ -f "$SETTINGS" ] || exit 0
     for n in $(seq "$NODES"); do halt "proxy$n"; done
-    halt object; halt container; halt account; halt memcached
+    for name in object container account updater memcached; do halt "$name"; done
     ;;
   env)
     [ -f "$DIR/node1.env" ] || die "nothing was started in $DIR"
@@ -267,7 +294,7 @@ case $CMD in
     ;;
   status)
     rc=0
-    names="memcached object container account"; for n in $(seq "$NODES"); do names="$names proxy$n"; done
+    names="memcached object container account updater"; for n in $(seq "$NODES"); do names="$names proxy$n"; done
     for name in $names; do
       if p=$(pid_of "$name"); then printf '%-14s pid %-7s RSS %s MiB\n' "$name" "$p" "$(awk '/^VmRSS/{print int($2/1024)}' "/proc/$p/status")"
       else printf '%-14s not running\n' "$name"; rc=3; fi
@@ -275,12 +302,17 @@ case $CMD in
     exit $rc
     ;;
   node-stop)  [ "${2:-}" = --kill ] && halt "proxy$1" KILL || halt "proxy$1" ;;
-  node-start) launch "proxy$1" proxy $((PORT + $1 - 1)); wait_port "proxy$1" $((PORT + $1 - 1)) ;;
+  node-start) launch "proxy$1" proxy-server $((PORT + $1 - 1)); wait_port "proxy$1" $((PORT + $1 - 1)) ;;
   node-pause)  p=$(pid_of "proxy$1") || die "node $1 does not run"; kill -STOP "$p" ;;
   node-resume) p=$(pid_of "proxy$1") || die "node $1 does not run"; kill -CONT "$p" ;;
+  server-kill)  halt "$1" KILL ;;
+  server-start)
+    launch_server "$1"
+    case $1 in object|container|account) wait_port "$1" "$(port_of "$1")" ;; esac
+    ;;
   destroy)
     [ -f "$SETTINGS" ] || die "$DIR was not made by this script"
-    for name in $(seq -f 'proxy%.0f' "$NODES") object container account memcached; do halt "$name" KILL; done
+    for name in $(seq -f 'proxy%.0f' "$NODES") object container account updater memcached; do halt "$name" KILL; done
     rm -rf "$DIR"
     ;;
   *) usage ;;

@@ -48,6 +48,8 @@ const patient: ReadonlySet<ErrorCode> = new Set([
 ])
 const FIRST_DELAY_MS = 1_000
 const MAX_DELAY_MS = 60_000
+/** What waits for something to return is to go on soon after it has. */
+const MAX_PATIENT_DELAY_MS = 15_000
 
 /**
  * Runs one piece of work: claim, keep the lease, run the stage, write what came of it. Safe to call twice for the same work, by any
@@ -165,7 +167,7 @@ async function workFailed(
   const isUsedUp = work.attemptsCount >= spec.maxAttempts && !(work.error && patient.has(work.error.code))
   const isHopeless = isMosaikError(error) && error.retry === 'never'
   const isFinal = !shuttingDown && !patient.has(reason.code) && (isHopeless || isUsedUp)
-  const delayMs = shuttingDown ? 0 : retryDelayMs(work.attemptsCount, ports.random)
+  const delayMs = shuttingDown ? 0 : retryDelayMs(work.attemptsCount, patient.has(reason.code), ports.random)
   if (shuttingDown) log.info('work.handed-back', fields)
   else log.warn(isFinal ? 'work.failed' : 'work.retry', { ...detailOf(error), ...fields, delayMs })
   const nowMs = clock.nowMs()
@@ -211,7 +213,8 @@ function causeOf(error: unknown): Readonly<Record<string, unknown>> {
   }
 }
 
-function retryDelayMs(attemptsCount: number, random: Random): number {
-  const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(10, attemptsCount - 1))
+function retryDelayMs(attemptsCount: number, isPatient: boolean, random: Random): number {
+  const maxMs = isPatient ? MAX_PATIENT_DELAY_MS : MAX_DELAY_MS
+  const delayMs = Math.min(maxMs, FIRST_DELAY_MS * 2 ** Math.min(10, attemptsCount - 1))
   return Math.round(delayMs * (0.5 + random.fraction() / 2))
 }

@@ -21,10 +21,10 @@ export interface Deposit {
   readonly acknowledged: Set<string>
 }
 
-/** Ten seconds of picture and sound that need no encoding. */
+/** Three seconds of picture and sound that need no encoding. */
 export function makeClip(): Buffer {
   const path = join(tmpdir(), `mosaik-chaos-clip-${process.pid}.mp4`)
-  const source = '-f lavfi -i testsrc2=size=320x180:rate=10:duration=10 -f lavfi -i sine=duration=10'
+  const source = '-f lavfi -i testsrc2=size=320x180:rate=10:duration=3 -f lavfi -i sine=duration=3'
   const coding = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 20 -c:a aac -movflags +faststart'
   execFileSync('ffmpeg', ['-v', 'error', '-y', ...source.split(' '), ...coding.split(' '), path])
   const clip = readFileSync(path)

@@ -5,14 +5,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import pg from 'pg'
 import type { Group } from '../../src/main/groups.ts'
 import { Member, mosaik } from '../integration/processes/fleet.ts'
 import { createBucket } from '../support/services/buckets.ts'
-import type { PostgresService, RedisService, S3Node, ServiceKind, Services } from '../support/services/kinds.ts'
+import type {
+  Backend,
+  PostgresService,
+  RedisService,
+  S3Node,
+  ServiceKind,
+  ServiceOptions,
+  Services,
+} from '../support/services/kinds.ts'
 import { service } from '../support/services/start-service.ts'
 
 export const PASSPHRASE = 'the passphrase that chaos must not find'
-const ROLES: readonly Group[] = ['api', 'store', 'store', 'transcode', 'upkeep']
+const ROLES: readonly Group[] = ['api', 'store', 'store', 'transcode', 'transcode', 'upkeep']
 const RESTART_MS = 300
 const INSTANCE = 'chaos'
 const START_TRIES = 4
@@ -33,6 +42,14 @@ class Slot {
 
   kill(): void {
     this.#member?.kill('SIGKILL')
+  }
+
+  /** Stops its process for so long, unless it is killed: its leases and locks run out, and then it goes on. */
+  async pause(durationMs: number): Promise<void> {
+    const member = this.#member
+    member?.kill('SIGSTOP')
+    await sleep(durationMs)
+    member?.kill('SIGCONT')
   }
 
   async stop(): Promise<void> {
@@ -61,12 +78,17 @@ export class Cluster {
   readonly redis: RedisService
   readonly postgres: PostgresService
   readonly nodes: readonly S3Node[]
+  /** What nodes share: of Ceph and of Swift. */
+  readonly backends: readonly Backend[]
   /** Token of a host. */
   host = ''
   slots: readonly Slot[] = []
 
   private constructor(
-    parts: Pick<Cluster, 'folder' | 'environment' | 'databaseUrl' | 'url' | 'redis' | 'postgres' | 'nodes'>,
+    parts: Pick<
+      Cluster,
+      'folder' | 'environment' | 'databaseUrl' | 'url' | 'redis' | 'postgres' | 'nodes' | 'backends'
+    >,
   ) {
     this.folder = parts.folder
     this.environment = parts.environment
@@ -75,14 +97,19 @@ export class Cluster {
     this.redis = parts.redis
     this.postgres = parts.postgres
     this.nodes = parts.nodes
+    this.backends = parts.backends
   }
 
   /** @param prepared called when the schema is there and before any process runs */
   static async begin(prepared: (databaseUrl: string) => Promise<void>): Promise<Cluster> {
-    const postgres = await server('postgres', 1)
-    const redis = await server('redis', 1)
-    const ceph = await server('ceph', 3)
-    const swift = await server('swift', 2)
+    const [postgres, redis, ceph, swift] = await Promise.all([
+      server('postgres'),
+      server('redis'),
+      // One that is killed keeps what it has confirmed.
+      server('ceph', { nodes: 3, store: 'bluestore' }),
+      server('swift', { nodes: 2 }),
+    ])
+    const backends = [...ceph.backends, ...swift.backends]
     const nodes = [...ceph.nodes.slice(0, 3), ...swift.nodes.slice(0, 2)]
     const folder = mkdtempSync(join(tmpdir(), 'mosaik-chaos-'))
     const scratch = join(folder, 'scratch')
@@ -98,9 +125,11 @@ export class Cluster {
       MOSAIK_REDIS_URL: redis.url,
       MOSAIK_PASSPHRASE: PASSPHRASE,
       MOSAIK_THREADS: '1',
+      // Processes are started hundreds of times.
+      NODE_COMPILE_CACHE: join(folder, 'compiled'),
     }
     const url = `http://127.0.0.1:${port}`
-    const cluster = new Cluster({ folder, environment, databaseUrl, url, redis, postgres, nodes })
+    const cluster = new Cluster({ folder, environment, databaseUrl, url, redis, postgres, nodes, backends })
     await mosaik(environment, 'setup', '--name', 'Provider')
     await prepared(databaseUrl)
     const tokenOf = async (role: string): Promise<string> =>
@@ -127,6 +156,41 @@ export class Cluster {
   killAll(): number {
     for (const slot of this.slots) slot.kill()
     return this.slots.length
+  }
+
+  /** One of the processes of a group is stopped for so long. */
+  async pauseOne(group: Group, index: number, durationMs: number): Promise<void> {
+    const slots = this.slots.filter((slot) => slot.group === group)
+    await slots[index % slots.length]?.pause(durationMs)
+  }
+
+  /**
+   * Takes locks in Redis and leases in the catalog from whoever works, and offers the work again, so that two work on it at the same
+   * time. @returns for how much work; undefined when Redis or the database is away
+   */
+  async loseLocks(): Promise<number | undefined> {
+    const database = new pg.Client({ connectionString: this.databaseUrl })
+    try {
+      await database.connect()
+      const { rowCount } = await database.query(
+        "update work set due_at_ms = 0, lease_until_ms = 0 where state = 'running'",
+      )
+      const offered = await this.withRedis(async (client) => {
+        for (const stage of ['store', 'transcode', 'release']) {
+          for (const job of await client.lrange(`mosaik:${stage}:active`, 0, -1)) {
+            await client.del(`mosaik:${stage}:${job}:lock`)
+            await client.lrem(`mosaik:${stage}:active`, 0, job)
+            await client.rpush(`mosaik:${stage}:wait`, job)
+          }
+        }
+        return true
+      })
+      return offered ? (rowCount ?? 0) : undefined
+    } catch {
+      return undefined
+    } finally {
+      await database.end().catch(() => undefined)
+    }
   }
 
   /** FLUSHALL; false when Redis is away. */
@@ -179,10 +243,10 @@ export class Cluster {
 }
 
 /** Starts servers of our own: they are killed. What a slow machine did not start in time goes on where it was. */
-async function server<K extends ServiceKind>(kind: K, nodes: number): Promise<Services[K]> {
+async function server<K extends ServiceKind>(kind: K, options: ServiceOptions = {}): Promise<Services[K]> {
   for (let tries = 1; ; tries++) {
     try {
-      return await service(kind, { instance: INSTANCE, nodes })
+      return await service(kind, { ...options, instance: INSTANCE })
     } catch (error) {
       if (tries === START_TRIES) throw error
     }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const CHUNK_BYTES = 16 * 1024 * 1024
@@ -16,22 +16,53 @@ export function forms(secret: Buffer): Buffer[] {
   return [secret, Buffer.from(secret.toString('latin1'), 'utf16le'), ...text.map((one) => Buffer.from(one))]
 }
 
-/** Names of what lies in the bytes. */
-export function findIn(bytes: Buffer, secrets: ReadonlyMap<string, readonly Buffer[]>): string[] {
-  return [...secrets].filter(([, all]) => all.some((form) => bytes.includes(form))).map(([name]) => name)
+/** Finds many secrets in one pass: a bit for the first three bytes of every form, and the forms themselves where the bit is set. */
+export class Finder {
+  readonly #first = new Uint8Array(2 ** 21)
+  readonly #forms = new Map<number, { readonly name: string; readonly form: Buffer }[]>()
+
+  constructor(secrets: ReadonlyMap<string, Buffer>) {
+    for (const [name, secret] of secrets) {
+      for (const form of forms(secret)) {
+        const key = form.readUIntBE(0, 3)
+        this.#first[key >> 3]! |= 1 << (key & 7)
+        this.#forms.set(key, [...(this.#forms.get(key) ?? []), { name, form }])
+      }
+    }
+  }
+
+  /** Names of what lies in the bytes. */
+  findIn(bytes: Buffer): Set<string> {
+    const found = new Set<string>()
+    let key = 0
+    for (let i = 0; i < bytes.length; i++) {
+      key = ((key << 8) | bytes[i]!) & 0xffffff
+      if (i < 2 || (this.#first[key >> 3]! & (1 << (key & 7))) === 0) continue
+      for (const { name, form } of this.#forms.get(key) ?? []) {
+        if (bytes.subarray(i - 2, i - 2 + form.length).equals(form)) found.add(name)
+      }
+    }
+    return found
+  }
 }
 
-/** Looks through every file below `folders`. @returns `name in file` of each hit, and how much was read */
+/** Core files that a process which ended badly may have left where all of them are started. */
+export function coreFiles(): string[] {
+  return readdirSync('.').filter((name) => /^core(\.\d+)?$/.test(name))
+}
+
+/** Looks through every file of, and below, `places`. @returns `name in file` of each hit, and how much was read */
 export function scan(
-  folders: readonly string[],
+  places: readonly string[],
   secrets: ReadonlyMap<string, Buffer>,
 ): { readonly hits: string[]; readonly files: number; readonly bytes: number } {
-  const wanted = new Map([...secrets].map(([name, secret]) => [name, forms(secret)]))
+  const finder = new Finder(secrets)
   const hits: string[] = []
   let files = 0
   let bytes = 0
   const buffer = Buffer.alloc(CHUNK_BYTES)
-  for (const path of folders.flatMap((folder) => [...filesOf(folder)])) {
+  const nothing = Buffer.alloc(CHUNK_BYTES)
+  for (const path of places.flatMap((place) => [...filesOf(place)])) {
     const found = new Set<string>()
     try {
       const file = openSync(path, 'r')
@@ -39,7 +70,9 @@ export function scan(
       for (let at = 0; ; at += CHUNK_BYTES - OVERLAP_BYTES) {
         const count = readSync(file, buffer, 0, CHUNK_BYTES, at)
         bytes += count
-        for (const name of findIn(buffer.subarray(0, count), wanted)) found.add(name)
+        const chunk = buffer.subarray(0, count)
+        // Most of a store's block device is a hole.
+        if (!chunk.equals(nothing.subarray(0, count))) for (const name of finder.findIn(chunk)) found.add(name)
         if (count < CHUNK_BYTES) break
       }
       closeSync(file)
@@ -51,15 +84,16 @@ export function scan(
   return { hits, files, bytes }
 }
 
-function* filesOf(folder: string): Generator<string> {
+function* filesOf(place: string): Generator<string> {
   let entries
   try {
-    entries = readdirSync(folder, { withFileTypes: true })
+    if (statSync(place).isFile()) yield place
+    entries = readdirSync(place, { withFileTypes: true })
   } catch {
     return
   }
   for (const entry of entries) {
-    const path = join(folder, entry.name)
+    const path = join(place, entry.name)
     if (entry.isDirectory()) yield* filesOf(path)
     else if (entry.isFile()) yield path
   }

@@ -5,32 +5,46 @@ import type { Seeded } from '../simulation/seeded.ts'
 import type { Cluster } from './cluster.ts'
 import { steps, type StepWatch } from './steps.ts'
 
-/** How long somebody waits for a step before killing all the same. */
-const STEP_WAIT_MS = 6_000
+/** How long somebody waits for one of some steps before killing all the same. */
+const STEP_WAIT_MS = 5_000
+/** Steps that somebody waits for at a time: those that were killed at least often. */
+const STEPS_AT_A_TIME = 5
+const MOST_AWAY_MS = 4_000
 
 /** What was killed, for the report. */
 export type Kill =
-  'random-process' | 'at-step' | 'all-processes' | 'redis-with-file' | 'redis-empty' | 'postgres' | 'node'
+  | 'random-process'
+  | 'at-step'
+  | 'all-processes'
+  | 'redis-with-file'
+  | 'redis-empty'
+  | 'postgres'
+  | 'node'
+  | 'storage-server'
 
 const draws: readonly Kill[] = [
   ...Array<Kill>(5).fill('random-process'),
   ...Array<Kill>(8).fill('at-step'),
   ...Array<Kill>(2).fill('node'),
+  ...Array<Kill>(2).fill('storage-server'),
   ...(['all-processes', 'redis-with-file', 'redis-empty', 'postgres'] as const),
 ]
 
-/**
- * Kills something, and starts again what does not start itself. Resolves when that has been done, with what it was.
- * @param restarted called whenever something runs again
- */
-export async function killSomething(
-  cluster: Cluster,
-  watch: StepWatch,
-  chance: Seeded,
-  background: Set<Promise<unknown>>,
-): Promise<{ readonly kill: Kill; readonly at: string }> {
+/** What kills need to know of each other. */
+export interface Killing {
+  readonly cluster: Cluster
+  readonly watch: StepWatch
+  readonly chance: Seeded
+  /** How often it was killed at each step. */
+  readonly steps: Record<string, number>
+  /** What starts again later. */
+  readonly background: Set<Promise<unknown>>
+}
+
+/** Kills something, and starts again what does not start itself. Resolves when it is dead, with what it was. */
+export async function killSomething({ cluster, watch, chance, steps: counts, background }: Killing): Promise<Kill> {
   const kill = chance.pick(draws)
-  const awayMs = chance.between(200, 4000)
+  const awayMs = chance.between(200, MOST_AWAY_MS)
   const later = (task: () => Promise<void>): void => {
     const running = sleep(awayMs).then(task)
     background.add(running)
@@ -38,27 +52,35 @@ export async function killSomething(
   }
   switch (kill) {
     case 'random-process':
-      return { kill, at: cluster.killOne(chance.between(0, 99)) }
+      cluster.killOne(chance.between(0, 99))
+      break
     case 'at-step': {
-      const step = chance.pick(steps)
-      const isDone = await watch.next(step.name, STEP_WAIT_MS)
+      const rare = steps
+        .map((step) => ({ step, rank: counts[step.name] ?? 0, tie: chance.fraction() }))
+        .toSorted((a, b) => a.rank - b.rank || a.tie - b.tie)
+        .slice(0, STEPS_AT_A_TIME)
+        .map(({ step }) => step)
+      const done = await watch.next(new Set(rare.map(({ name }) => name)), STEP_WAIT_MS)
+      const step = rare.find(({ name }) => name === done) ?? rare[0]!
       cluster.kill(step.group)
-      return { kill, at: isDone ? step.name : `not ${step.name}` }
+      const name = done ?? 'none of those waited for'
+      counts[name] = (counts[name] ?? 0) + 1
+      break
     }
     case 'all-processes':
       cluster.killAll()
-      return { kill, at: 'all' }
-    case 'node': {
-      const number = chance.between(0, cluster.nodes.length - 1)
-      const node = cluster.nodes[number]!
-      await node.kill()
-      later(() => node.start())
-      return { kill, at: `store-${number}` }
+      break
+    case 'node':
+    case 'storage-server': {
+      const server = kill === 'node' ? chance.pick(cluster.nodes) : chance.pick(cluster.backends)
+      await server.kill()
+      later(() => server.start())
+      break
     }
     case 'postgres':
       await cluster.postgres.kill()
       later(() => cluster.postgres.start())
-      return { kill, at: 'postgres' }
+      break
     case 'redis-with-file':
     case 'redis-empty': {
       const folder = await cluster.withRedis(async (client) => {
@@ -70,7 +92,8 @@ export async function killSomething(
       await cluster.redis.kill()
       if (kill === 'redis-empty' && folder) rmSync(join(folder, 'dump.rdb'), { force: true })
       later(() => cluster.redis.start())
-      return { kill, at: 'redis' }
+      break
     }
   }
+  return kill
 }

@@ -8,17 +8,22 @@ import { available } from '../support/services/start-service.ts'
 import { Seeded } from '../simulation/seeded.ts'
 import { CANARY, contentOf, deposit, makeClip, originalHash, sha256, type Deposit } from './client.ts'
 import { Cluster, PASSPHRASE } from './cluster.ts'
-import { scan } from './disk-scan.ts'
+import { coreFiles, scan } from './disk-scan.ts'
 import { killSomething } from './kills.ts'
-import { StepWatch } from './steps.ts'
+import { StepWatch, steps as namedSteps } from './steps.ts'
 import { judge } from './verdict.ts'
 
 // npm run chaos -- --kills N [--seed S] [--json FILE] [--recovery-s 60]
 
-const KILLS_A_ROUND = 10
+const KILLS_A_ROUND = 20
+const DEPOSITS_A_ROUND = [5, 7] as const
+const MOST_BETWEEN_KILLS_MS = 1_500
+/** Longer than a lease of work, and than a lock of the queue. */
+const PAUSE_MS = [31_000, 36_000] as const
 /** Nothing that was acknowledged may take longer, whatever `--recovery-s` says. */
 const GIVE_UP_MS = 15 * 60_000
 const HASTY_HANDS = 10
+const READS_AT_ONCE = 4
 
 const { values } = parseArgs({
   options: {
@@ -59,33 +64,43 @@ async function chaos(): Promise<number> {
   const counts: Record<string, number> = {}
   const steps: Record<string, number> = {}
   const unfinished: string[] = []
-  let [killed, flushes, slowestRecoveryMs, isOver] = [0, 0, 0, false]
+  let [killed, flushes, lostLocks, pauses, slowestRecoveryMs, isOver] = [0, 0, 0, 0, 0, false]
   const clients = new Set<Promise<void>>()
+  let isEnough = false
+  // Who is tired of it gets the verdict on what was killed so far.
+  process.once('SIGINT', () => (isEnough = true))
   try {
-    while (killed < kills) {
-      for (let i = chance.between(3, 5); i > 0; i--) offer(chance.chance(0.25) ? HASTY_HANDS : 1)
-      const background = new Set<Promise<unknown>>()
-      for (let i = Math.min(KILLS_A_ROUND, kills - killed); i > 0; i--) {
-        await sleep(chance.between(0, 2500))
+    while (killed < kills && !isEnough) {
+      const beganMs = performance.now()
+      const background = new Set<Promise<unknown>>([pauseOne()])
+      const due = Math.min(KILLS_A_ROUND, kills - killed)
+      const offers = Math.ceil((chance.between(...DEPOSITS_A_ROUND) * due) / KILLS_A_ROUND)
+      for (let i = 0, offered = 0; i < due; i++) {
+        // A third at once, the others as time goes on: there is work to be killed at throughout.
+        for (; offered < offers * Math.min(1, 1 / 3 + i / due); offered++) offer(chance.chance(0.25) ? HASTY_HANDS : 1)
+        await sleep(chance.between(0, MOST_BETWEEN_KILLS_MS))
         if (chance.chance(0.2) && (await cluster.flush())) flushes++
-        const { kill, at } = await killSomething(cluster, watch!, chance, background)
+        if (chance.chance(0.3)) lostLocks += (await cluster.loseLocks()) ?? 0
+        const kill = await killSomething({ cluster, watch: watch!, chance, steps, background })
         killed++
         counts[kill] = (counts[kill] ?? 0) + 1
-        if (kill === 'at-step') steps[at] = (steps[at] ?? 0) + 1
       }
+      const killingS = Math.round((performance.now() - beganMs) / 1000)
       await Promise.all(background)
       const recoveryMs = await untilFinished()
       slowestRecoveryMs = Math.max(slowestRecoveryMs, recoveryMs)
       process.stdout.write(
-        `${killed} kills, ${deposits.length} recordings, finished after ${Math.round(recoveryMs / 1000)} s\n`,
+        `${killed} kills, ${deposits.length} recordings: killed for ${killingS} s, finished after ${Math.round(recoveryMs / 1000)} s\n`,
       )
     }
     isOver = true
     await Promise.all(clients)
     const wrongBytes = await compareAll()
+    stage('read everything')
     await watch?.close()
     await cluster.stopProcesses()
     const verdict = await judge(cluster, deposits)
+    stage('judged')
     const secrets = new Map([
       ...verdict.keys,
       ['content', Buffer.from(CANARY)],
@@ -94,7 +109,8 @@ async function chaos(): Promise<number> {
     ])
     for (const [i, slot] of cluster.slots.entries())
       writeFileSync(`${cluster.folder}/log-${i}-${slot.group}.txt`, slot.output)
-    const disk = scan([cluster.folder, runFolder()], secrets)
+    const disk = scan([cluster.folder, runFolder(), ...coreFiles()], secrets)
+    stage('searched disks')
     const figures = {
       date: startedAt.toISOString(),
       command: `npm run chaos -- --kills ${kills} --seed ${seed}`,
@@ -108,7 +124,15 @@ async function chaos(): Promise<number> {
       plaintextHits: disk.hits.length,
       otherViolations: verdict.otherViolations.length,
       slowestRecoveryS: Math.round(slowestRecoveryMs / 1000),
-      ...{ flushes, killsOf: counts, steps, scannedFiles: disk.files, scannedMiB: Math.round(disk.bytes / 2 ** 20) },
+      ...{
+        flushes,
+        lostLocks,
+        pauses,
+        killsOf: counts,
+        steps,
+        scannedFiles: disk.files,
+        scannedMiB: Math.round(disk.bytes / 2 ** 20),
+      },
       elapsedS: Math.round((Date.now() - startedAt.getTime()) / 1000),
     }
     const words = [
@@ -133,8 +157,27 @@ async function chaos(): Promise<number> {
     cluster.remove()
   }
 
+  function stage(name: string): void {
+    process.stdout.write(`${name} after ${Math.round((Date.now() - startedAt.getTime()) / 1000)} s\n`)
+  }
+
+  /** In the middle of something that takes leases, one process is stopped until they have run out. */
+  async function pauseOne(): Promise<void> {
+    const names = chance.pick([
+      ['fragment-begun', 'manifest-begun'],
+      ['rendition-begun', 'transcode-claimed'],
+      ['state-begun'],
+    ])
+    const [index, durationMs] = [chance.between(0, 99), chance.between(...PAUSE_MS)]
+    const step = await watch?.next(new Set(names), 10_000)
+    const group = namedSteps.find(({ name }) => name === step)?.group
+    if (group === undefined) return
+    pauses++
+    await cluster.pauseOne(group, index, durationMs)
+  }
+
   function offer(hands: number): void {
-    const isPlayable = chance.chance(0.75)
+    const isPlayable = chance.chance(0.6)
     const content = contentOf(clip, chance, isPlayable)
     const externalId = `meeting-${deposits.length}`
     const one = { externalId, sha256: sha256(content), isPlayable, acknowledged: new Set<string>() }
@@ -177,8 +220,10 @@ async function chaos(): Promise<number> {
 
   async function compareAll(): Promise<string[]> {
     const wrong: string[] = []
-    for (const { externalId, sha256: due, acknowledged } of deposits) {
-      for (const id of acknowledged) {
+    const left = deposits.flatMap(({ acknowledged, ...one }) => [...acknowledged].map((id) => ({ ...one, id })))
+    const reader = async (): Promise<void> => {
+      for (let one = left.shift(); one; one = left.shift()) {
+        const { externalId, id, sha256: due } = one
         try {
           if ((await originalHash(cluster, id)) !== due) wrong.push(`${externalId} (${id}) has other bytes`)
         } catch (error) {
@@ -186,6 +231,7 @@ async function chaos(): Promise<number> {
         }
       }
     }
+    await Promise.all(Array.from({ length: READS_AT_ONCE }, reader))
     return wrong
   }
 }

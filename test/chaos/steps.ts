@@ -85,21 +85,21 @@ export class StepWatch {
     return watch
   }
 
-  /** Resolves with true when the step is next done, with false when it is not for so long. */
-  async next(name: string, timeoutMs: number): Promise<boolean> {
+  /** Resolves with the first of the named steps that is done next, or with undefined when none is for so long. */
+  async next(names: ReadonlySet<string>, timeoutMs: number): Promise<string | undefined> {
     const stop = new AbortController()
-    return await new Promise<boolean>((resolve) => {
+    return await new Promise((resolve) => {
       const hear = (done: string): void => {
-        if (done === name) end(true)
+        if (names.has(done)) end(done)
       }
-      const end = (isDone: boolean): void => {
+      const end = (done: string | undefined): void => {
         this.#waiting.delete(hear)
         stop.abort()
-        resolve(isDone)
+        resolve(done)
       }
       this.#waiting.add(hear)
       sleep(timeoutMs, undefined, { signal: stop.signal }).then(
-        () => end(false),
+        () => end(undefined),
         () => undefined,
       )
     })

@@ -27,9 +27,6 @@ import type { Deposit } from './client.ts'
 const HOUR_MS = 3_600_000
 const REPAIR_ROUNDS = 5
 const UNLIMITED = { bytesPerSecond: Infinity }
-/** Recordings whose keys are looked for on disks. */
-const KEYS_OF = 20
-
 /** What does not hold, each with its words. */
 export interface Verdict {
   readonly lost: string[]
@@ -193,7 +190,7 @@ async function gatherKeys(
 ): Promise<void> {
   const reader = createVaultReader(ports)
   const { signal } = new AbortController()
-  for (const { recording } of surveyed.filter((one) => one.recording.generation > 0).slice(0, KEYS_OF)) {
+  for (const { recording } of surveyed.filter((one) => one.recording.generation > 0)) {
     const { manifest } = await reader.open(recording.organisation, recording.id, 'play', signal)
     keys.set(`salt of ${recording.id}`, Buffer.from(manifest.salt))
     for (const { kind, sealed } of manifest.assets) {

@@ -72,7 +72,8 @@ async function many(from: number, count: number, json: string | undefined): Prom
   const results: Simulated[] = []
   const broken: Simulated[] = []
   const children = Array.from({ length: Math.min(CHILDREN, Math.ceil(count / BATCH)) }, () =>
-    fork(import.meta.filename),
+    // Young objects have more room than usual: a tenth less time.
+    fork(import.meta.filename, { execArgv: [...process.execArgv, '--max-semi-space-size=64'] }),
   )
   await Promise.all(
     children.map(async (child) => {

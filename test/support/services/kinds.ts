@@ -19,7 +19,16 @@ export interface S3Node extends Faults {
   readonly secretAccessKey: string
 }
 
+/** A server that several nodes share. */
+export interface Backend {
+  readonly name: string
+  /** SIGKILL. */
+  kill(): Promise<void>
+  start(): Promise<void>
+}
+
 export interface S3Service {
+  readonly backends: readonly Backend[]
   /** As many as were asked for, or more when another suite asked for more. */
   readonly nodes: readonly S3Node[]
 }
@@ -54,6 +63,8 @@ export interface ServiceOptions {
    * keep apart by buckets, databases and key prefixes.
    */
   readonly instance?: string
+  /** Where Ceph keeps objects: in memory (default), forgotten when it is killed, or on disk. Fixed by who starts the instance. */
+  readonly store?: 'memstore' | 'bluestore'
 }
 
 /** A kind of server, as the harness sees it. */

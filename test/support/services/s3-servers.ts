@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { findProgram, run } from './commands.ts'
-import type { S3Node, Starter } from './kinds.ts'
+import type { S3Node, ServiceOptions, Starter } from './kinds.ts'
 
 /** However slow the machine is. */
 const START_MS = 15 * 60_000
@@ -10,8 +10,12 @@ export const ceph: Starter<'ceph'> = s3Starter(
   'ceph-rgw.sh',
   ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph', 'flock'],
   'ceph-mon ceph-osd radosgw',
+  ['osd.0', 'mon.a'],
   // One object store daemon listens on mon-port + 10 … + 39.
-  (port) => ['--port', String(port), '--mon-port', String(port + 50)],
+  (port, store) => [
+    ...['--port', String(port), '--mon-port', String(port + 50)],
+    ...(store === undefined ? [] : ['--store', store]),
+  ],
 )
 
 /** OpenStack Swift with s3api: every node a proxy with an account of its own. */
@@ -19,6 +23,7 @@ export const swift: Starter<'swift'> = s3Starter(
   'swift-s3.sh',
   ['swift-proxy-server', 'swift-object-server', 'swift-container-server', 'swift-account-server', 'memcached', 'flock'],
   'swift-proxy swift-account swift-container swift-object memcached',
+  ['object', 'container', 'account', 'memcached'],
   (port) => ['--port', String(port), '--backend-port', String(port + 50)],
 )
 
@@ -26,7 +31,8 @@ function s3Starter(
   scriptName: string,
   programs: readonly string[],
   packages: string,
-  ports: (firstPort: number) => string[],
+  shared: readonly string[],
+  settings: (firstPort: number, store: ServiceOptions['store']) => string[],
 ): Starter<'ceph'> & Starter<'swift'> {
   const script = fileURLToPath(new URL(`../../../scripts/services/${scriptName}`, import.meta.url))
   const call = (...args: string[]): Promise<string> => run('bash', [script, ...args], { timeoutMs: START_MS })
@@ -39,7 +45,7 @@ function s3Starter(
     start: async (folder, firstPort, options) => {
       const running = await call('env', folder).then(readNodes, () => [])
       const count = Math.max(options.nodes ?? 1, running.length)
-      const output = await call('start', folder, '--nodes', String(count), ...ports(firstPort))
+      const output = await call('start', folder, '--nodes', String(count), ...settings(firstPort, options.store))
       const nodes = readNodes(output).map((settings, i): S3Node => {
         const control = async (command: string, ...more: string[]): Promise<void> => {
           await call(command, folder, String(i + 1), ...more)
@@ -53,7 +59,12 @@ function s3Starter(
           start: () => control('node-start'),
         }
       })
-      return { nodes }
+      const backends = shared.map((name) => ({
+        name,
+        kill: async () => void (await call('server-kill', folder, name)),
+        start: async () => void (await call('server-start', folder, name)),
+      }))
+      return { nodes, backends }
     },
     destroy: async (folder) => {
       await call('destroy', folder)
