@@ -7,8 +7,8 @@ import { steps, type StepWatch } from './steps.ts'
 
 /** How long somebody waits for one of some steps before killing all the same. */
 const STEP_WAIT_MS = 5_000
-/** Steps that somebody waits for at a time: those that were killed at least often. */
-const STEPS_AT_A_TIME = 5
+/** Steps that somebody waits for at a time: those at which it was killed least often. */
+const STEPS_AT_A_TIME = 11
 const MOST_AWAY_MS = 4_000
 
 /** What was killed, for the report. */
