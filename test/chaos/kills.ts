@@ -10,6 +10,8 @@ const STEP_WAIT_MS = 5_000
 /** Steps that somebody waits for at a time: those at which it was killed least often. */
 const STEPS_AT_A_TIME = 11
 const MOST_AWAY_MS = 4_000
+const START_TRIES = 30
+const START_EVERY_MS = 1_000
 
 /** What was killed, for the report. */
 export type Kill =
@@ -45,8 +47,8 @@ export interface Killing {
 export async function killSomething({ cluster, watch, chance, steps: counts, background }: Killing): Promise<Kill> {
   const kill = chance.pick(draws)
   const awayMs = chance.between(200, MOST_AWAY_MS)
-  const later = (task: () => Promise<void>): void => {
-    const running = sleep(awayMs).then(task)
+  const later = (start: () => Promise<void>): void => {
+    const running = sleep(awayMs).then(() => startAgain(start))
     background.add(running)
     void running.finally(() => background.delete(running))
   }
@@ -96,4 +98,16 @@ export async function killSomething({ cluster, watch, chance, steps: counts, bac
     }
   }
   return kill
+}
+
+/** A server may need another one that is away as well: it is started until it runs, as a service manager would. @throws what it said last */
+async function startAgain(start: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start()
+    } catch (error) {
+      if (tries === START_TRIES) throw error
+      await sleep(START_EVERY_MS)
+    }
+  }
 }
