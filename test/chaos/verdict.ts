@@ -80,7 +80,9 @@ async function portsOf(catalog: Catalog, keyring: FileKeyring, clock: Clock) {
   return {
     ...{ catalog, keyring, pool, random, log, clock, primitives: nodePrimitives, atRest: keyring },
     ...{ tools: createCodecTools(), engine: createInlineEngine() },
-    ...{ layout: catalog.layout, recordings: catalog.recordings, installation: catalog.installation },
+    // Its clock goes with ours.
+    layout: { ...catalog.layout, nowMs: () => Promise.resolve(clock.nowMs()) },
+    ...{ recordings: catalog.recordings, installation: catalog.installation },
     signer: shareSigner(keyring),
   }
 }

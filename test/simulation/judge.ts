@@ -53,8 +53,11 @@ export async function finish(world: World): Promise<number> {
 export async function retryByHand(world: World): Promise<boolean> {
   let isRetried = false
   for (const { recording } of await recordingsOf(world)) {
-    for (const work of await world.catalog.work.ofRecording(recording.id)) {
+    const all = await world.catalog.work.ofRecording(recording.id)
+    for (const work of all) {
       if (work.state !== 'failed' || work.error?.code !== 'E_MEDIA_TOOL') continue
+      // A store work that ran twice may have added the next stage anew after it had failed.
+      if (all.some(({ stage, state }) => stage === work.stage && state !== 'failed')) continue
       await world.catalog.work.retry(work.id, new SimulatedClock(world.time).nowMs())
       isRetried = true
     }
@@ -98,7 +101,8 @@ async function judgeRecordings(world: World): Promise<void> {
     world.violate('duplicate', `${all.length} recordings of ${world.deposits.length} deposits`)
   }
   for (const { recording } of all) {
-    const stages = (await world.catalog.work.ofRecording(recording.id)).map(({ stage }) => stage)
+    const work = (await world.catalog.work.ofRecording(recording.id)).filter(({ state }) => state !== 'failed')
+    const stages = work.map(({ stage }) => stage)
     if (new Set(stages).size !== stages.length) world.violate('duplicate', `work of ${recording.id}: ${stages.join()}`)
   }
 }

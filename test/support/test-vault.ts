@@ -5,7 +5,7 @@ import { createFileKeyring } from '../../src/adapters/file-keyring/file-keyring.
 import { fileSource, releaseFile } from '../../src/adapters/file-source.ts'
 import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
-import { createNodeDriver } from '../../src/adapters/open-store.ts'
+import { createNodeDriver, type StoreWorld } from '../../src/adapters/open-store.ts'
 import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-engine.ts'
 import { openSqliteCatalog } from '../../src/adapters/sql-catalog/open.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
@@ -52,6 +52,8 @@ export interface TestVaultOptions {
   readonly random?: Random
   /** Nodes in memory instead of folders: their faults are the test's. */
   readonly memory?: readonly MemoryStore[]
+  /** How long S3 nodes may take. */
+  readonly s3Limits?: NonNullable<StoreWorld['s3Limits']>
   /** Puts itself between the vault and every store that it opens. */
   readonly wrapStore?: (store: ObjectStore, label: string) => ObjectStore
   /** Threads of the segment engine; 0: in place. */
@@ -75,7 +77,10 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
     testKdfCost,
   )
   const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
-  const driver = testDriver(createNodeDriver({ clock, random }), options)
+  const driver = testDriver(
+    createNodeDriver({ clock, random, ...(options.s3Limits && { s3Limits: options.s3Limits }) }),
+    options,
+  )
   const pool = new CatalogNodePool({
     installation: catalog.installation,
     installationId,

@@ -116,6 +116,15 @@ export function layoutCatalog(database: Database): LayoutCatalog {
       return rows.map(toObject)
     },
 
+    async nowMs() {
+      if (database.dialect === 'sqlite') return database.nowMs()
+      return await database.run("read the database server's clock", async (db) => {
+        const { rows } = await sql<{ now: number }>`
+          select cast(extract(epoch from clock_timestamp()) * 1000 as double precision) as now`.execute(db)
+        return Math.round(rows[0]?.now ?? NaN)
+      })
+    },
+
     async failStaleIntents(beforeMs) {
       const { numUpdatedRows } = await database.run('give up what nobody writes any more', (db) =>
         db

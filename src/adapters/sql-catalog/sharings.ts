@@ -3,13 +3,21 @@ import { MosaikError } from '../../domain/errors.ts'
 import type { LayoutCatalog, SharingCommit } from '../../ports/catalog/layout.ts'
 import { lockRecording } from './attempts.ts'
 import type { Database } from './database.ts'
+import { setState } from './objects.ts'
 import type { Tables } from './schema.ts'
 
 /** Sharings that take the place of others, and schemes that change. */
 export function sharingCatalog(
   database: Database,
-): Pick<LayoutCatalog, 'commitSharing' | 'abandonSharing' | 'setScheme' | 'nodeShares'> {
+): Pick<LayoutCatalog, 'commitShare' | 'commitSharing' | 'abandonSharing' | 'setScheme' | 'nodeShares'> {
   return {
+    async commitShare({ node, key, sizeBytes }, task) {
+      await database.transaction('put a share in the place of another', async (trx) => {
+        await holdTask(database, trx, task)
+        await setState(trx, node, key, 'stored', sizeBytes, database.nowMs())
+      })
+    },
+
     async commitSharing(commit, task) {
       await database.transaction('put a sharing in the place of another', async (trx) => {
         await holdTask(database, trx, task)

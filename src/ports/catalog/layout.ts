@@ -102,6 +102,15 @@ export interface LayoutCatalog {
   /** Rows become durable before any PUT. @throws E_LEASE_LOST */
   addObjects(objects: readonly NewObject[], fence?: Fence): Promise<void>
   setObjectState(node: Id, key: ObjectKey, state: ObjectState, sizeBytes?: number): Promise<void>
+  /**
+   * A share that takes a lost one's place under the same sharing is `stored`.
+   * @param task of upkeep, under whose lease it was made.
+   * @throws E_LEASE_LOST, E_CONFLICT when it was given up meanwhile
+   */
+  commitShare(
+    share: { readonly node: Id; readonly key: ObjectKey; readonly sizeBytes: number },
+    task: { readonly name: string; readonly fence: number },
+  ): Promise<void>
   /** Stored fragments of an attempt, every sharing, by extent and index. */
   fragments(attempt: Id): Promise<ObjectRow[]>
   /** Stored shares of one generation of a recording's manifest. */
@@ -161,6 +170,8 @@ export interface LayoutCatalog {
    * dismissed and removed nodes, unless such a one is named: then its own.
    */
   collectable(beforeMs: number, limit: number, node?: Id): Promise<ObjectRow[]>
+  /** The clock of the catalog, milliseconds since 1970: the database server's, where there is one. */
+  nowMs(): Promise<number>
   /** Intent rows of attempts and generations that nobody works on any more (no running work of their recording), older than `beforeMs`, become `failed`. Returns how many. */
   failStaleIntents(beforeMs: number): Promise<number>
   /** Counts for `nodes ls`. */

@@ -16,6 +16,8 @@ export interface CollectPorts {
 export const COLLECT_AFTER_MS = 15 * 60 * 1000
 /** Intents that nobody works on any more fail after this long. */
 const STALE_INTENT_MS = 60 * 60 * 1000
+/** With a clock that differs more from the catalog's nothing is old for certain: nothing is given up, nothing deleted. */
+const MAX_SKEW_MS = 5 * 60 * 1000
 const BATCH = 200
 const DELETE_TIMEOUT_MS = 60_000
 /** So many refusals in a row, and the node is left alone until the next round; a single object may well be locked. */
@@ -41,6 +43,11 @@ export async function collect(
   afterMs = COLLECT_AFTER_MS,
 ): Promise<Collected> {
   const nowMs = ports.clock.nowMs()
+  const skewMs = nowMs - (await ports.layout.nowMs())
+  if (Math.abs(skewMs) > MAX_SKEW_MS) {
+    ports.log.error('collect.clock-differs', { skewMs })
+    return { deleted: 0, left: 0 }
+  }
   const stale = await ports.layout.failStaleIntents(nowMs - Math.max(afterMs, STALE_INTENT_MS))
   if (stale > 0) ports.log.warn('collect.stale-intents', { count: stale })
   let deleted = 0

@@ -5,10 +5,10 @@ import type { Id } from '../../domain/ids.ts'
 import { acceptsWrites, type StorageNode } from '../../domain/node.ts'
 import { choosePlacement, type PlacementRule } from '../../domain/placement.ts'
 import type { TaskProgress } from '../../ports/catalog/upkeep.ts'
-import { GroupRepair, standingGroup, type RepairPorts } from './repair-group.ts'
+import { GroupRepair, standingGroup, type RepairPorts, type TaskPorts } from './repair-group.ts'
 import { planRepair } from './repair-targets.ts'
 import { REPAIR_TASK } from './repair.ts'
-import { reshareGroup, type ResharePorts } from './reshare.ts'
+import { reshareGroup } from './reshare.ts'
 import { shareGroups, type ShareGroup } from './share-groups.ts'
 import { Bandwidth, TaskLease } from './task-lease.ts'
 
@@ -132,7 +132,7 @@ export async function rebalance(
     await lease.beat()
     await own.beat()
   }
-  const moving: ResharePorts = { ...ports, pace, task: lease.task }
+  const moving: TaskPorts = { ...ports, pace, task: lease.task }
   try {
     if (rebalanceProgress(own.progress).startedAtMs === null || rebalanceProgress(own.progress).endedAtMs !== null) {
       const { objectsCount, bytes } = await planRebalance(ports, signal)
@@ -164,11 +164,7 @@ export async function rebalance(
 }
 
 /** @returns whether it was done: not, when the group went meanwhile. */
-async function take(
-  ports: ResharePorts,
-  step: Exclude<Step, { kind: 'passed' }>,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function take(ports: TaskPorts, step: Exclude<Step, { kind: 'passed' }>, signal: AbortSignal): Promise<boolean> {
   const group = await standingGroup(ports, step.group.recording, step.group.name)
   if (!group) return false
   const plan = await planRepair(ports, group, await ports.catalog.upkeep.findingsOf(group.name))

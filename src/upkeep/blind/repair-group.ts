@@ -13,6 +13,7 @@ import { objectName } from '../../format/object-names.ts'
 import type { AtRestVault } from '../../ports/at-rest.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { ObjectRow, SharedPart } from '../../ports/catalog/layout.ts'
+import type { TaskRow } from '../../ports/catalog/upkeep.ts'
 import type { NodePool } from '../../ports/node-pool.ts'
 import type { Clock, Log, Random } from '../../ports/system.ts'
 import { blockKey, headerOf, verifyKeyOf, type ShareReadPorts } from './check-share.ts'
@@ -41,8 +42,8 @@ export interface ShareSigner {
   sign(message: Uint8Array): Promise<Uint8Array>
 }
 
-/** The same while a task runs that sets the pace. */
-export type PacedPorts = RepairPorts & Pick<ShareReadPorts, 'pace'>
+/** The same while a task of upkeep runs: it sets the pace, and what is made counts only while it is ours. */
+export type TaskPorts = RepairPorts & Pick<ShareReadPorts, 'pace'> & { readonly task: Pick<TaskRow, 'name' | 'fence'> }
 
 /** A group as it stands now; `undefined` when it does not, being superseded or never stored. */
 export async function standingGroup(
@@ -63,13 +64,13 @@ export function partOf(group: ShareGroup): SharedPart {
 
 /** The work on one group: lost shares are computed side by side under the sharing that they belong to, so that the sources are read once. */
 export class GroupRepair {
-  readonly #ports: PacedPorts
+  readonly #ports: TaskPorts
   readonly #group: ShareGroup
   readonly #plan: RepairPlan
   readonly #sources: ShareSources
   readonly #signal: AbortSignal
 
-  constructor(ports: PacedPorts, group: ShareGroup, plan: RepairPlan, signal: AbortSignal) {
+  constructor(ports: TaskPorts, group: ShareGroup, plan: RepairPlan, signal: AbortSignal) {
     this.#ports = ports
     this.#group = group
     this.#plan = plan
@@ -174,7 +175,8 @@ export class GroupRepair {
     const sizeBytes = await lane.commit()
     if (sizeBytes === undefined) return false
     try {
-      await this.#ports.catalog.layout.setObjectState(lane.target.node.id, lane.key, 'stored', sizeBytes)
+      const share = { node: lane.target.node.id, key: lane.key, sizeBytes }
+      await this.#ports.catalog.layout.commitShare(share, this.#ports.task)
       return true
     } catch (error) {
       ignoreConflict(error)

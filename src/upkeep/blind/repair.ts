@@ -3,9 +3,9 @@ import { isResharing, type FindingKind, type ResharingKind } from '../../domain/
 import { objectName } from '../../format/object-names.ts'
 import type { FindingGroup, FindingRow } from '../../ports/catalog/upkeep.ts'
 import { withDeadline } from '../../ports/deadline.ts'
-import { GroupRepair, partOf, standingGroup, type RepairPorts } from './repair-group.ts'
+import { GroupRepair, partOf, standingGroup, type RepairPorts, type TaskPorts } from './repair-group.ts'
 import { chooseTargets, planRepair } from './repair-targets.ts'
-import { reshareGroup, type ResharePorts } from './reshare.ts'
+import { reshareGroup } from './reshare.ts'
 import { resharingReasons, resharingView } from './resharing.ts'
 import type { ShareGroup } from './share-groups.ts'
 import { WRITE_TIMEOUT_MS } from './share-lane.ts'
@@ -88,7 +88,7 @@ interface GroupOutcome {
 }
 
 async function repairOrWait(
-  ports: ResharePorts,
+  ports: TaskPorts,
   queued: FindingGroup,
   paused: readonly FindingKind[],
   signal: AbortSignal,
@@ -114,7 +114,7 @@ async function repairOrWait(
 
 /** One group. @returns whether nothing is left to do. @throws E_SHARES_TOO_FEW, E_PLACEMENT_RULE, E_NODES_TOO_FEW */
 async function repairGroup(
-  ports: ResharePorts,
+  ports: TaskPorts,
   { group: name, findings: queued }: FindingGroup,
   paused: readonly FindingKind[],
   count: (shares: number) => void,
@@ -163,7 +163,7 @@ async function repairGroup(
 
 /** Whether a finding that only a new sharing mends still holds; one that does not is resolved. */
 async function hasToGo(
-  { catalog, clock }: ResharePorts,
+  { catalog, clock }: TaskPorts,
   group: ShareGroup,
   open: readonly FindingRow[],
   paused: readonly FindingKind[],
@@ -181,7 +181,7 @@ async function hasToGo(
 }
 
 /** What a run that died left of shares of this part. Whoever holds the lease is the only one who writes them. */
-async function failLeftovers({ catalog }: ResharePorts, group: ShareGroup): Promise<void> {
+async function failLeftovers({ catalog }: TaskPorts, group: ShareGroup): Promise<void> {
   const part = JSON.stringify(partOf(group))
   const rows = (await catalog.upkeep.surveyed(group.recording))?.objects ?? []
   for (const { node, key, state, role } of rows) {
@@ -190,7 +190,7 @@ async function failLeftovers({ catalog }: ResharePorts, group: ShareGroup): Prom
 }
 
 /** Closes what is settled. False when something stays that nothing here can mend: a forgery wants somebody's eyes. */
-async function endGroup(ports: ResharePorts, group: ShareGroup, paused: readonly FindingKind[]): Promise<boolean> {
+async function endGroup(ports: TaskPorts, group: ShareGroup, paused: readonly FindingKind[]): Promise<boolean> {
   const { catalog, clock } = ports
   const open = await catalog.upkeep.findingsOf(group.name)
   if (open.some(({ kind, object }) => kind === 'forged' && object === null)) return false

@@ -8,21 +8,15 @@ import { segmentCount, segmentLength } from '../../format/asset-header.ts'
 import { encodeFragmentHeader, segmentsOfExtent } from '../../format/fragment-header.ts'
 import { objectName } from '../../format/object-names.ts'
 import type { SharingCommit } from '../../ports/catalog/layout.ts'
-import type { TaskRow } from '../../ports/catalog/upkeep.ts'
 import { ExtentPlacer, type LaneTarget } from '../../pipeline/place.ts'
 import { placeNewSharing } from '../../pipeline/placement.ts'
 import { splitSealedDocument } from '../../pipeline/split-document.ts'
 import { blockKey, verifyKeyOf } from './check-share.ts'
-import { partOf, type PacedPorts } from './repair-group.ts'
+import { partOf, type TaskPorts } from './repair-group.ts'
 import type { RepairPlan } from './repair-targets.ts'
 import type { FragmentGroup, ManifestGroup, ShareGroup } from './share-groups.ts'
 import { ShareLane } from './share-lane.ts'
 import { RUN_SEGMENTS, ShareSources } from './share-sources.ts'
-
-export type ResharePorts = PacedPorts & {
-  /** Of upkeep: the new sharing counts only while it is ours. */
-  readonly task: Pick<TaskRow, 'name' | 'fence'>
-}
 
 /** Objects of a sharing that lie verified on their nodes. */
 type Stored = SharingCommit['stored']
@@ -45,7 +39,7 @@ interface NewSharing {
  *   E_LEASE_LOST
  */
 export async function reshareGroup(
-  ports: ResharePorts,
+  ports: TaskPorts,
   group: ShareGroup,
   plan: RepairPlan,
   signal: AbortSignal,
@@ -78,7 +72,7 @@ export async function reshareGroup(
 }
 
 async function reshareExtent(
-  ports: ResharePorts,
+  ports: TaskPorts,
   group: FragmentGroup,
   { sharing, nodes }: NewSharing,
   sources: ShareSources,
@@ -146,7 +140,7 @@ async function reshareExtent(
 
 /** Begins the objects of a new sharing of an extent. */
 async function openPlacer(
-  ports: ResharePorts,
+  ports: TaskPorts,
   group: FragmentGroup,
   made: NewSharing,
   headers: readonly Uint8Array[],
@@ -164,7 +158,7 @@ async function openPlacer(
 }
 
 async function reshareManifest(
-  ports: ResharePorts,
+  ports: TaskPorts,
   group: ManifestGroup,
   made: NewSharing,
   sources: ShareSources,
@@ -200,7 +194,7 @@ async function reshareManifest(
 }
 
 /** Rows before objects. */
-async function addRows(ports: ResharePorts, group: ShareGroup, { sharing, nodes }: NewSharing): Promise<LaneTarget[]> {
+async function addRows(ports: TaskPorts, group: ShareGroup, { sharing, nodes }: NewSharing): Promise<LaneTarget[]> {
   const kind = group.kind === 'fragment' ? 'fragment' : 'manifest-share'
   const targets = nodes.map((node, index) => ({
     ...{ index, node: node.id, nodeName: node.name, key: objectName(kind, ports.random.bytes(16)) },

@@ -157,6 +157,29 @@ export function layoutSuite(underTest: () => CatalogUnderTest): void {
       expect(collectable.map((row) => row.key).sort()).toEqual(fragments.map((row) => row.key).sort())
     })
 
+    test('a share that repair made stands only under the lease of its task', async () => {
+      const { catalog } = underTest()
+      const { attempt, sharing, fence, nodes } = await written(underTest())
+      const made = aFragment(attempt, nodes[0] ?? '', sharing, 3)
+      await catalog.layout.addObjects([made], fence)
+      const share = { node: made.node, key: made.key, sizeBytes: 7 }
+      const lost = (await catalog.upkeep.claimTask('repair', day, 1))!
+      const held = (await catalog.upkeep.claimTask('repair', day + 1, 1))!
+      expect(await outcome(catalog.layout.commitShare(share, lost))).toBe('E_LEASE_LOST')
+      await catalog.layout.commitShare(share, held)
+      const rows = await catalog.layout.fragments(attempt.id)
+      expect(rows.find(({ key }) => key === made.key)).toMatchObject({ state: 'stored', sizeBytes: 7 })
+      await catalog.layout.setObjectState(made.node, made.key, 'failed')
+      expect(await outcome(catalog.layout.commitShare(share, held))).toBe('E_CONFLICT')
+    })
+
+    test("the catalog's clock is the database server's, or the one that was handed in", async () => {
+      const { catalog, clock } = underTest()
+      clock.set(day)
+      const nowMs = await catalog.layout.nowMs()
+      if (nowMs !== day) expect(Math.abs(nowMs - Date.now())).toBeLessThan(3_600_000)
+    })
+
     test('collectable: only failed and superseded ones, unchanged since, oldest first; never a stored one', async () => {
       const { catalog, clock } = underTest()
       const { fragments, attempt, fence, sharing, nodes } = await written(underTest())

@@ -7,7 +7,7 @@ import type { ObjectStore } from '../../../src/ports/object-store.ts'
 import { createBucket, rawClient } from '../../support/services/buckets.ts'
 import type { S3Node } from '../../support/services/service.ts'
 import { flipInside, startTamperProxy, type TamperProxy } from '../../support/services/tamper-proxy.ts'
-import { unfinishedUploads } from './s3-node.ts'
+import { unfinishedUploads } from '../../support/services/unfinished-uploads.ts'
 import { all, codeOf, errorOf, never, world } from './world.ts'
 
 const MiB = 1024 * 1024

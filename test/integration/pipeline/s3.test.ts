@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFfmpegTool } from '../../../src/adapters/ffmpeg/tool.ts'
 import { describeFile } from '../../../src/adapters/file-source.ts'
@@ -10,8 +9,9 @@ import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import type { Id } from '../../../src/domain/ids.ts'
 import type { S3Settings } from '../../../src/ports/node-driver.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
-import { createBucket, rawClient } from '../../support/services/buckets.ts'
+import { createBucket } from '../../support/services/buckets.ts'
 import { needs, type S3Node } from '../../support/services/service.ts'
+import { unfinishedUploads } from '../../support/services/unfinished-uploads.ts'
 import { makeTestVault, silentLog, type TestVault } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
@@ -57,17 +57,7 @@ async function read(recording: Id, name: string, start = 0, end?: number): Promi
 }
 
 async function openUploads(): Promise<number> {
-  let count = 0
-  for (const settings of buckets) {
-    const client = rawClient(settings)
-    try {
-      const { Uploads } = await client.send(new ListMultipartUploadsCommand({ Bucket: settings.bucket }))
-      count += Uploads?.length ?? 0
-    } finally {
-      client.destroy()
-    }
-  }
-  return count
+  return (await Promise.all(buckets.map(unfinishedUploads))).flat().length
 }
 
 describe('a vault on five S3 nodes of two kinds', () => {

@@ -261,6 +261,22 @@ describe('the collector', () => {
     expect(await collect({ ...vault, clock: quick }, never, 0)).toEqual({ deleted: 4, left: 1 })
   })
 
+  it('gives up and deletes nothing with a clock that is not the catalog’s', async () => {
+    const path = join(vault.folder, 'wrong.mp4')
+    writeFileSync(path, content)
+    const wrong = await vault.deposit(path, { ...(await describeFile(path)), sha256: 'ab'.repeat(32) })
+    await vault.runOnce(await vault.workOf(wrong, 'store'))
+    await nodeClock.sleep(5)
+    const said: string[] = []
+    const log = { ...vault.log, error: (event: string) => void said.push(event) }
+    for (const offMs of [86_400_000, -86_400_000]) {
+      const off = { ...vault.clock, nowMs: () => vault.clock.nowMs() + offMs }
+      expect(await collect({ ...vault, log, clock: off }, never, 0)).toEqual({ deleted: 0, left: 0 })
+    }
+    expect(said).toEqual(['collect.clock-differs', 'collect.clock-differs'])
+    expect(await collect(vault, never, 0)).toEqual({ deleted: 5, left: 0 })
+  })
+
   it('never touches what the catalog does not know', async () => {
     nodes[0]!.objects.set(`f/${'ab'.repeat(16)}`, new Uint8Array(5))
     await nodeClock.sleep(5)

@@ -270,7 +270,7 @@ describe('what only the state says', () => {
     await vault.catalog.installation.setNodeState(left!.node, 'draining')
     await survey(vault, never)
     await repair({ ...vault, tools: createCodecTools(), signer: shareSigner(vault.keyring) }, fast, never)
-    await collect({ ...vault, clock: { ...vault.clock, nowMs: () => vault!.clock.nowMs() + 3_600_000 } }, never)
+    await collect(vault, never, -3_600_000)
     const sharings = [...new Set(before.map(({ sharing }) => sharing!))]
     const told = async (of: Pick<TestVault, 'catalog'>): Promise<string[]> =>
       (await Promise.all(sharings.map((sharing) => of.catalog.layout.exposures(sharing))))
