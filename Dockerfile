@@ -32,7 +32,9 @@ RUN printf '#!/bin/sh\nexec node /app/src/main/cli.ts "$@"\n' >/usr/local/bin/mo
 # Named volumes take owner and mode from here.
 RUN install -d -o node -g node -m 0700 /data /data/spool
 USER node
-ENV NODE_ENV=production NODE_OPTIONS=--disable-warning=ExperimentalWarning MOSAIK_DATA=/data
+# The same flags as bin/mosaik gives.
+ENV NODE_ENV=production MOSAIK_DATA=/data
+ENV NODE_OPTIONS="--max-semi-space-size=2 --disable-warning=ExperimentalWarning"
 EXPOSE 8420
 # Signals reach the process itself: it hands back its work on SIGTERM.
 CMD ["node", "workers/api.ts"]

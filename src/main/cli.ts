@@ -1,6 +1,6 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { checkScheme } from '../domain/dispersal.ts'
-import { isMosaikError } from '../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import type { PlacementRule } from '../domain/placement.ts'
 import { roles, type Role } from '../domain/roles.ts'
 import { findVault } from './client.ts'
@@ -33,7 +33,7 @@ import {
 } from './config.ts'
 import { nodeCommands, type WithVault } from './node-commands.ts'
 import { combineRecoveryShares } from './recovery-shares.ts'
-import { Screen, errorWords } from './screen.ts'
+import { Screen } from './screen.ts'
 import { makeToken, setUp } from './setup.ts'
 import { startVault } from './start.ts'
 
@@ -53,6 +53,9 @@ interface GlobalOptions {
   readonly json?: boolean
 }
 
+/** Asked of the words themselves: a usage error may come before commander has read as far as `--json`. */
+const wantsJson = process.argv.slice(2, wordsEnd(process.argv)).includes('--json')
+
 const program = new Command('mosaik')
   .description(
     'A recording vault: sealed with hybrid post-quantum keys, split over independent stores, played from a link',
@@ -60,6 +63,7 @@ const program = new Command('mosaik')
   .option('--data <folder>', 'data folder (MOSAIK_DATA, ./data)')
   .option('--json', 'print data instead of words')
   .showHelpAfterError()
+  .configureOutput(wantsJson ? { writeErr: () => undefined } : {})
   .exitOverride()
 
 function surroundings(): { config: Config; screen: Screen } {
@@ -312,6 +316,18 @@ program
     await recoveryKey(config, screen, options.shares === undefined ? undefined : parseSharing(options.shares))
   })
 
+/** Where what follows is no option any more. */
+function wordsEnd(argv: readonly string[]): number {
+  const at = argv.indexOf('--')
+  return at === -1 ? argv.length : at
+}
+
+/** A usage error as commander worded it; its words for people it has printed already, with the help. */
+function usageMessage({ code, message }: CommanderError): string {
+  if (code === 'commander.help') return 'a command is missing; `npx mosaik --help` lists them'
+  return message.replace(/^error: /, '')
+}
+
 function exitCodeOf(error: unknown): number {
   if (!isMosaikError(error)) return EXIT.failed
   if (error.code === 'E_UNAUTHORIZED' || error.code === 'E_FORBIDDEN') return EXIT.unauthorized
@@ -323,12 +339,11 @@ function exitCodeOf(error: unknown): number {
 try {
   await program.parseAsync()
 } catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage
-  } else {
-    const isJson = program.opts<GlobalOptions>().json === true
-    const data = isMosaikError(error) ? { error: { code: error.code, message: error.message } } : undefined
-    process.stderr.write(isJson && data ? `${JSON.stringify(data)}\n` : `mosaik: ${errorWords(error)}\n`)
+  if (!(error instanceof CommanderError)) {
+    new Screen(wantsJson).failure(error)
     process.exitCode = exitCodeOf(error)
+  } else if (error.exitCode !== 0) {
+    if (wantsJson) new Screen(true).failure(new MosaikError('E_INPUT', usageMessage(error)))
+    process.exitCode = EXIT.usage
   }
 }

@@ -23,6 +23,15 @@ export class Screen {
     process.stdout.write(this.json ? `${JSON.stringify(data)}\n` : `${words}\n`)
   }
 
+  /** Why the command failed, on standard error: words for people, code and message with --json. */
+  failure(error: unknown, what = ''): void {
+    this.clearBars()
+    const code = isMosaikError(error) ? error.code : 'E_INTERNAL'
+    const message = error instanceof Error ? error.message : String(error)
+    const words = `mosaik: ${what}${errorWords(error)}`
+    process.stderr.write(`${this.json ? JSON.stringify({ error: { code, message } }) : words}\n`)
+  }
+
   /** One line a bar, drawn over the bars before; on no terminal only what changed by a tenth is printed. */
   bars(bars: readonly Bar[]): void {
     if (this.json) return

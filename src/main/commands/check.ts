@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { MosaikError } from '../../domain/errors.ts'
 import { childEnvironment, readConfig } from '../config.ts'
-import { errorWords, type Screen } from '../screen.ts'
+import type { Screen } from '../screen.ts'
 import { startVault } from '../start.ts'
 import { depositSample } from './start.ts'
 
@@ -23,8 +23,7 @@ export async function check(screen: Screen, flags: { readonly [name: string]: un
   try {
     await tryEverything(screen, flags)
   } catch (error) {
-    screen.clearBars()
-    process.stderr.write(`mosaik: the check failed: ${errorWords(error)}\n`)
+    screen.failure(error, 'the check failed: ')
     process.exitCode = 1
   }
 }

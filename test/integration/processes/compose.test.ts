@@ -143,11 +143,13 @@ describe('Dockerfile', () => {
     for (const [, from = '', to = ''] of last.matchAll(/^COPY --from=\w+ \/app\/(\S+) (\S+)$/gm)) {
       symlinkSync(join(root, from), join(folder, 'app', to))
     }
+    const options = /^ENV NODE_OPTIONS="(.*)"$/m.exec(last)?.[1] ?? ''
+    expect(read('bin/mosaik')).toContain(`exec "$node" ${options} `)
     for (const group of groups) {
       const { status, stdout, stderr } = spawnSync(process.execPath, [`workers/${group}.ts`], {
         cwd: join(folder, 'app'),
         encoding: 'utf8',
-        env: { PATH: process.env['PATH'], MOSAIK_DATA: folder, NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
+        env: { PATH: process.env['PATH'], MOSAIK_DATA: folder, NODE_OPTIONS: options },
       })
       expect(stderr, group).toBe(
         'mosaik: this process needs MOSAIK_DATABASE_URL (PostgreSQL) and MOSAIK_REDIS_URL (E_CONFIG)\n',
