@@ -37,10 +37,10 @@ export async function deleteEverything(
   throw stays(caller, key)
 }
 
-/** Aborts every unfinished upload of the key, until none is listed. */
-export async function abortUploads(caller: S3Caller, key: string, signal: AbortSignal): Promise<void> {
+/** Aborts every unfinished upload of the key, but for `kept`, until no other is listed. */
+export async function abortUploads(caller: S3Caller, key: string, signal: AbortSignal, kept?: string): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
-    const uploads = await uploadsOf(caller, key, signal)
+    const uploads = (await uploadsOf(caller, key, signal)).filter((uploadId) => uploadId !== kept)
     if (uploads.length === 0) return
     for (const uploadId of uploads) await abortUpload(caller, key, uploadId, signal)
   }

@@ -154,14 +154,17 @@ export class S3Writer implements ObjectWriter {
     }
   }
 
-  #createUpload(): Promise<string> {
+  async #createUpload(): Promise<string> {
     const { caller, key, integrity } = this.#options
-    return caller.call({
+    let tries = 0
+    // Not given up with the writer: an answer that nobody waits for would be an upload that nobody knows.
+    const { signal } = new AbortController()
+    const uploadId = await caller.call({
       operation: 'CreateMultipartUpload',
       key,
-      // Not given up with the writer: an answer that nobody waits for would be an upload that nobody knows.
-      signal: new AbortController().signal,
+      signal,
       send: async (s3, abortSignal) => {
+        tries++
         const input = {
           Bucket: caller.bucket,
           Key: caller.inBucket(key),
@@ -173,6 +176,9 @@ export class S3Writer implements ObjectWriter {
         return UploadId
       },
     })
+    // Earlier tries may have begun one as well and only lost their answer.
+    if (tries > 1) await abortUploads(caller, key, signal, uploadId)
+    return uploadId
   }
 
   async #sendPart(uploadId: string, number: number, part: Part): Promise<void> {

@@ -212,6 +212,21 @@ export function s3Faults(getNode: () => S3Node): void {
       expect(Buffer.compare(await store.get('f/lost', undefined, never()), filled)).toBe(0)
     })
 
+    it('an upload whose beginning lost its answer is begun again, and only one is left in the end', async () => {
+      let cut = 0
+      proxy.rule = (chunk, direction) => {
+        if (direction !== 'down' || cut > 0 || !chunk.includes('<InitiateMultipartUploadResult')) return undefined
+        cut++
+        return 'cut'
+      }
+      const writer = await store.create('f/begun-twice', never())
+      await writer.write(filled)
+      await writer.commit()
+      expect(cut).toBe(1)
+      expect(await unfinishedUploads(settings)).toEqual([])
+      expect(Buffer.compare(await store.get('f/begun-twice', undefined, never()), filled)).toBe(0)
+    })
+
     it('a writer takes no more than three parts when the node takes nothing', async () => {
       let uploadBegan = false
       proxy.rule = (chunk, direction) => {
