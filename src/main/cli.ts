@@ -50,7 +50,6 @@ interface LinkFlags {
 
 interface GlobalOptions {
   readonly data?: string
-  readonly json?: boolean
 }
 
 /** Asked of the words themselves: a usage error may come before commander has read as far as `--json`. */
@@ -67,8 +66,8 @@ const program = new Command('mosaik')
   .exitOverride()
 
 function surroundings(): { config: Config; screen: Screen } {
-  const { data, json = false } = program.opts<GlobalOptions>()
-  return { config: readConfig({ data }), screen: new Screen(json) }
+  const { data } = program.opts<GlobalOptions>()
+  return { config: readConfig({ data }), screen: new Screen(wantsJson) }
 }
 
 /** Runs against the vault that is there, else opens the one of the data folder for as long as the command takes. */
@@ -322,7 +321,7 @@ function wordsEnd(argv: readonly string[]): number {
   return at === -1 ? argv.length : at
 }
 
-/** A usage error as commander worded it; its words for people it has printed already, with the help. */
+/** A usage error as commander words it. Without --json it has printed it itself, with the help. */
 function usageMessage({ code, message }: CommanderError): string {
   if (code === 'commander.help') return 'a command is missing; `npx mosaik --help` lists them'
   return message.replace(/^error: /, '')

@@ -58,7 +58,8 @@ export interface StoredAsset {
 
 /**
  * seal | split | place as one streaming step with bounded memory: a fresh attempt (DEK, FLOE header, verify key), one sharing, extent
- * by extent. Length and hash are the content's; what pads it is sealed with it and nowhere else. Object rows are durable before their PUT. When it fails, what was written is left to the collector by its rows.
+ * by extent. Length and hash are the content's; what pads it is sealed with it and nowhere else. Object rows are durable before their PUT.
+ * When it fails, what was written is left to the collector by its rows.
  *
  * @throws E_NODES_TOO_FEW when an extent has fewer than min(k + 1, n) verified fragments; E_LEASE_LOST; what `content` throws.
  */

@@ -7,6 +7,7 @@ import { announcer, queueTable, startWorkers } from '../../src/main/queues.ts'
 import { shareSigner } from '../../src/main/share-signer.ts'
 import { startUpkeep } from '../../src/main/upkeep.ts'
 import { startHealthUpkeep } from '../../src/main/upkeep-health.ts'
+import type { Padding } from '../../src/domain/padding.ts'
 import { createIntake } from '../../src/pipeline/intake.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
 import type { MediaTool } from '../../src/ports/media.ts'
@@ -33,6 +34,7 @@ export interface VaultParts {
   readonly media: MediaTool
   readonly sources: SourceAccess
   readonly random: Random
+  readonly padding: Padding
 }
 
 const SCRUB_PERIOD_MS = 30 * 24 * 3_600_000
@@ -72,7 +74,7 @@ export function portsOf(parts: VaultParts, clock: Clock, log: Log, process?: Sim
       installationId: INSTALLATION,
       atRest: keyring,
       suite: 1 as const,
-      padding: 'padme' as const,
+      padding: parts.padding,
       location: () => 'simulated',
     },
     ...{

@@ -3,6 +3,7 @@ import { openMemoryCatalog } from '../../src/adapters/sql-catalog/open.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
 import { MosaikError, isMosaikError } from '../../src/domain/errors.ts'
 import { toHex, type Id } from '../../src/domain/ids.ts'
+import { paddings } from '../../src/domain/padding.ts'
 import { encodeNodeMarker } from '../../src/format/node-marker.ts'
 import { MARKER_NAME } from '../../src/format/object-names.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
@@ -84,6 +85,7 @@ export class World implements WorldView {
       media: simulatedMedia(this),
       sources: this.#sources(),
       random: seededRandom(new Seeded(seed, 2)),
+      padding: paddings[seed % paddings.length]!,
     }
   }
 

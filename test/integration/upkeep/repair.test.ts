@@ -72,6 +72,32 @@ describe('repair', () => {
     await expectWell()
   })
 
+  it('lets no share stand that was made under a lease which another process has taken over', async () => {
+    await begin()
+    const [lost] = await stage.fragmentsOf(recording)
+    stage.storeOf(lost!.node).objects.delete(lost!.key)
+    await look()
+    const before = await stage.fragmentsOf(recording)
+    let isStolen = false
+    for (const store of stage.stores) {
+      store.fault = ({ call }) => {
+        if (call === 'commit' && !isStolen) {
+          isStolen = true
+          stage.clock.movedMs += HOUR_MS
+          void stage.catalog.upkeep.claimTask('repair', stage.clock.nowMs(), HOUR_MS)
+        }
+        return undefined
+      }
+    }
+    await expect(mend()).rejects.toMatchObject({ code: 'E_LEASE_LOST' })
+    expect(isStolen).toBe(true)
+    expect(await stage.fragmentsOf(recording)).toEqual(before)
+    for (const store of stage.stores) store.fault = undefined
+    stage.clock.movedMs += 2 * HOUR_MS
+    expect(await mend()).toMatchObject({ groups: 1, shares: 1, waiting: 0 })
+    await expectWell()
+  })
+
   it('computes every single share from any k others', async () => {
     await begin({ scheme: { k: 2, n: 5, t: 1 } })
     const all = await stage.fragmentsOf(recording)
