@@ -85,7 +85,7 @@ async function measure({ folder, isFull, repetitions }: Options): Promise<Row[]>
   const scheme = { k: 3, n: 5, t: 1 }
   const { organisation } = await setUp(config, { name: 'bench', scheme, placementRule: 'none' })
   const vault = await openVault({
-    ...{ config, passphrase: PASSPHRASE, clock: nodeClock, random, log: silentLog },
+    ...{ config, opening: { passphrase: PASSPHRASE }, clock: nodeClock, random, log: silentLog },
     ...{ groups: ['api'], childEnvironment: {} },
   })
   for (let i = 1; i <= scheme.n; i++) {

@@ -38,6 +38,9 @@ export const errorCodes = {
   // keys
   E_KEYRING_LOCKED: 'never',
   E_KEYRING_PASSPHRASE: 'never',
+  E_KEYRING_LOCK: 'never',
+  E_KEYRING_SHARE: 'never',
+  E_VAULT_SEALED: 'later',
   E_KEYRING_KEY_UNKNOWN: 'never',
   E_KEYRING_RATE: 'later',
   // recordings and work

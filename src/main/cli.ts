@@ -17,21 +17,16 @@ import { deposit } from './commands/deposit.ts'
 import { doctor } from './commands/doctor.ts'
 import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
-import { passphraseCommand } from './commands/passphrase.ts'
 import { parseScheme, setPolicy } from './commands/policy.ts'
 import { rebuildCommand, type RebuildOptions } from './commands/rebuild.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
 import { parseSharing, recoveryKey } from './commands/recovery-key.ts'
 import { rotateKeysCommand, type RotateKeysOptions } from './commands/rotate-keys.ts'
 import { start } from './commands/start.ts'
-import {
-  linkPasscodeFromEnvironment,
-  newPassphraseFileFromEnvironment,
-  readConfig,
-  remoteVault,
-  type Config,
-} from './config.ts'
+import { linkPasscodeFromEnvironment, readConfig, remoteVault, type Config } from './config.ts'
+import { keysCommands } from './keys-commands.ts'
 import { nodeCommands, type WithVault } from './node-commands.ts'
+import { refuseIfSealed } from './opening.ts'
 import { combineRecoveryShares } from './recovery-shares.ts'
 import { Screen } from './screen.ts'
 import { makeToken, setUp } from './setup.ts'
@@ -75,6 +70,7 @@ const withVault: WithVault = async (task) => {
   const { config, screen } = surroundings()
   const running = findVault(config)
   if (running) return await task(running, screen)
+  await refuseIfSealed(config)
   const own = await startVault({ ...config, port: 0, watch: undefined }, { askPassphrase: false }, screen)
   try {
     await task(own.client, screen)
@@ -280,15 +276,7 @@ program
     await rebuildCommand(config, screen, options)
   })
 
-program
-  .command('passphrase')
-  .description(
-    "change the keyring's passphrase, while the vault does not run (MOSAIK_NEW_PASSPHRASE_FILE, else asked for)",
-  )
-  .action(async () => {
-    const { config, screen } = surroundings()
-    await passphraseCommand(config, screen, newPassphraseFileFromEnvironment())
-  })
+keysCommands(program, surroundings)
 
 program
   .command('rotate-keys')

@@ -1,7 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import { hostname } from 'node:os'
-import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { MosaikError } from '../domain/errors.ts'
 import type { Role } from '../domain/roles.ts'
@@ -15,6 +13,7 @@ import { createViewerRouter } from '../http/viewer/router.ts'
 import type { BuiltPage } from '../http/viewer/watch-page.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
+import { openDoor, type Door } from './door.ts'
 import { issueToken } from './tokens.ts'
 import type { Vault } from './vault.ts'
 
@@ -34,16 +33,12 @@ export interface HttpServer {
 }
 
 const buildFolder = new URL('../../build/', import.meta.url)
-/** Running requests get this long when the vault shuts down. */
-const GRACE_MS = 5_000
 
-/** Opens the doors: API, uploads, viewer. @throws E_CONFIG when the port is taken, E_SETUP when the pages were not built */
-export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
+/** Opens the doors: API, uploads, viewer. @param open one that is listened on already. @throws E_CONFIG when the port is taken, E_SETUP when the pages were not built */
+export async function startHttp(ports: HttpPorts, open?: Door): Promise<HttpServer> {
   const { vault, config, clock, random, log } = ports
-  // An upload may take hours; what its headers take is limited still.
-  const server = createServer({ requestTimeout: 0 })
-  const { port } = await listen(server, config)
-  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
+  const door = open ?? (await openDoor(config))
+  const { url } = door
   const publicUrl = (config.publicUrl ?? url).replace(/\/$/, '')
   const app = express()
   app.disable('x-powered-by')
@@ -72,35 +67,8 @@ export async function startHttp(ports: HttpPorts): Promise<HttpServer> {
     throw new MosaikError('E_ROUTE', 'there is nothing here')
   })
   app.use(problemHandler({ audience: 'member', log }))
-  server.on('request', app)
-  return {
-    url,
-    publicUrl,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeIdleConnections()
-        setTimeout(() => server.closeAllConnections(), GRACE_MS).unref()
-      }),
-  }
-}
-
-async function listen(server: Server, config: Config): Promise<AddressInfo> {
-  return await new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new MosaikError(
-          'E_CONFIG',
-          error.code === 'EADDRINUSE'
-            ? `port ${config.port} of ${config.host} is taken; choose another with --port or MOSAIK_PORT`
-            : `cannot listen on ${config.host}:${config.port} (${error.code ?? 'unknown'})`,
-          {},
-          error,
-        ),
-      ),
-    )
-    server.listen(config.port, config.host, () => resolve(server.address() as AddressInfo))
-  })
+  door.answerWith(app)
+  return { url, publicUrl, close: () => door.close() }
 }
 
 function readPage(name: 'watch' | 'docs'): BuiltPage {

@@ -14,9 +14,11 @@ export interface MetricsServer {
 export async function startMetricsServer(
   address: string,
   ports: {
-    readonly metrics: PrometheusMetrics
+    readonly metrics: Pick<PrometheusMetrics, 'contentType' | 'text'>
     /** Words for what keeps this process from its work; none when it is ready. */
     readonly check: () => Promise<readonly string[]>
+    /** What `/healthz` says of a process that is up and sealed. */
+    readonly health?: () => object
     readonly log: Log
   },
 ): Promise<MetricsServer> {
@@ -28,11 +30,11 @@ export async function startMetricsServer(
       response.setHeader('Content-Type', ports.metrics.contentType)
       response.end(await ports.metrics.text())
     } else if (path === '/healthz') {
-      json(response, 200, { status: 'up' })
+      json(response, 200, ports.health?.() ?? { status: 'up' })
     } else if (path === '/readyz') {
       const troubles = await ports.check()
       if (troubles.length === 0) json(response, 200, { status: 'ready' })
-      else json(response, 503, { status: 'not ready', troubles })
+      else json(response, 503, { status: 'not ready', ...ports.health?.(), troubles })
     } else {
       json(response, 404, { status: 'there is no such page' })
     }

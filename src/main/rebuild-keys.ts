@@ -1,5 +1,6 @@
 import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
+import { passphraseOf, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
@@ -22,7 +23,7 @@ export type KnownCard = VaultCard & { readonly bytes: Uint8Array }
 /** Where the keyring lies, and what opens it. */
 export interface KeyringRequest {
   readonly config: { readonly data: string }
-  readonly passphrase: string
+  readonly opening: KeyringOpening
   readonly clock: Clock
   readonly random: Random
   readonly kdfCost?: KdfCost
@@ -64,16 +65,17 @@ export async function openWithKeyring(keyring: FileKeyring): Promise<Opener> {
 
 /** The keyring of the data folder, or a new one. Each unwrap is written to the catalog first. */
 export async function openKeyring(request: KeyringRequest, catalog: Catalog): Promise<FileKeyring> {
-  const { config, passphrase, clock, random, kdfCost } = request
+  const { config, opening, clock, random, kdfCost } = request
   const options = {
-    ...{ folder: config.data, passphrase, clock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
+    ...{ folder: config.data, clock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
     // The operator is here, and every recording is to be opened once.
     unwrapsPerMinute: Infinity,
     record: async ({ organisation, keyId, purpose, atMs }: UnwrapEntry) => {
       await catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } })
     },
   }
-  return hasFileKeyring(config.data) ? await openFileKeyring(options) : await createFileKeyring(options, kdfCost)
+  if (hasFileKeyring(config.data)) return await openFileKeyring({ ...options, ...opening })
+  return await createFileKeyring({ ...options, ...passphraseOf(opening) }, kdfCost)
 }
 
 /** The keyring's own epoch when it has the keys of a trusted card; else keys of a new epoch. */

@@ -1,12 +1,12 @@
 import { nodePrimitives } from '../adapters/node-primitives.ts'
-import { decodeMnemonic, shareFault, WORDS_OF_32_BYTES, wordsOf, type Share } from '../crypto/slip39/mnemonic.ts'
+import { decodeMnemonic, shareFault, type Share } from '../crypto/slip39/mnemonic.ts'
 import type { Draw } from '../crypto/slip39/secret-sharing.ts'
 import { checkShares, combineMnemonics, combineShares, splitToMnemonics } from '../crypto/slip39/slip39.ts'
-import { numberOfWord } from '../crypto/slip39/words.ts'
 import { isMosaikError, MosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import { encodeRecoveryKey } from '../format/recovery-key.ts'
 import type { Keyring } from '../ports/keyring.ts'
+import { readShare, showSharePages, type SharePages } from './share-pages.ts'
 import { onPages, type Pages } from './terminal.ts'
 
 /** k of n shares restore. */
@@ -16,7 +16,6 @@ export interface Sharing {
 }
 
 const SEED_BYTES = 32
-const COLUMNS = 4
 
 /**
  * Shows the recovery key as n shares by SLIP-0039, a page each, on a terminal only, and destroys the keyring's copy when one was typed back or the
@@ -33,7 +32,7 @@ export async function offerRecoveryShares(
   const seed = await keyring.pendingRecoverySeed(organisation)
   if (!seed) return 'gone'
   const mnemonics = makeShares(seed, sharing, draw)
-  const isShown = await onPages((pages) => showShares(pages, organisation, sharing, mnemonics)).catch(
+  const isShown = await onPages((pages) => showSharePages(pages, pagesOf(organisation, sharing, mnemonics))).catch(
     (error: unknown) => {
       if (!isMosaikError(error, 'E_ABORTED')) throw error
       const words =
@@ -46,6 +45,20 @@ export async function offerRecoveryShares(
   return 'shown'
 }
 
+function pagesOf(organisation: Id, { k, n }: Sharing, mnemonics: readonly string[]): SharePages {
+  return {
+    intro:
+      `  The recovery key of organisation ${organisation} follows as ${n} shares, a page each, one for each holder.\n` +
+      `  Any ${k} of them give it back; fewer say nothing. Each is shown only this once: write it down on paper.`,
+    holder: (number) => `the holder of share ${number}`,
+    title: (number) =>
+      `  Share ${number} of ${n} of the recovery key; ${k} are needed.\n  Organisation ${organisation}`,
+    mnemonics,
+    invitation:
+      'All shares were shown. Check one: its holder types it back from the paper.\n  After that the vault destroys its copy.',
+  }
+}
+
 /** The copy is destroyed after this: every share is tried once before anybody sees one. */
 function makeShares(seed: Uint8Array, { k, n }: Sharing, draw: Draw): string[] {
   const mnemonics = splitToMnemonics(k, n, seed, draw)
@@ -56,57 +69,6 @@ function makeShares(seed: Uint8Array, { k, n }: Sharing, draw: Draw): string[] {
     }
   })
   return mnemonics
-}
-
-async function showShares(
-  pages: Pages,
-  organisation: Id,
-  { k, n }: Sharing,
-  mnemonics: readonly string[],
-): Promise<true> {
-  await pages.page(
-    `  The recovery key of organisation ${organisation} follows as ${n} shares, a page each, one for each holder.\n` +
-      `  Any ${k} of them give it back; fewer say nothing. Each is shown only this once: write it down on paper.`,
-    `Press Enter when only the holder of share 1 sees the screen.`,
-  )
-  for (const [i, mnemonic] of mnemonics.entries()) {
-    if (i > 0) await pages.page('', `Press Enter when only the holder of share ${i + 1} sees the screen.`)
-    await pages.page(
-      `  Share ${i + 1} of ${n} of the recovery key; ${k} are needed.\n  Organisation ${organisation}\n\n${inColumns(mnemonic)}`,
-      `Write down the words with their numbers. Press Enter when you have them.`,
-    )
-  }
-  await checkWriting(pages, mnemonics)
-  return true
-}
-
-/** One share typed back from paper, or the word of the holders. */
-async function checkWriting(pages: Pages, mnemonics: readonly string[]): Promise<void> {
-  let note =
-    'All shares were shown. Check one: its holder types it back from the paper.\n  After that the vault destroys its copy.'
-  for (;;) {
-    const answer = await pages.page(`  ${note}`, `Number of the share to check, or "confirm" to do without:`)
-    if (answer.trim() === 'confirm') return
-    const position = Number(answer)
-    const shown = mnemonics[position - 1]
-    if (shown === undefined) {
-      note = `There are shares 1 to ${mnemonics.length}.`
-      continue
-    }
-    const typed = await readShare(pages, position, '')
-    if (typed === shown) return
-    note = `Share ${position} is not written down right: ${whyNot(typed, position)}.`
-  }
-}
-
-function whyNot(typed: string, position: number): string {
-  try {
-    decodeMnemonic(typed, position)
-    return 'these are the words of another share'
-  } catch (error) {
-    if (isMosaikError(error)) return error.message
-    throw error
-  }
 }
 
 /**
@@ -160,28 +122,4 @@ function missingOf(shares: readonly Share[]): string | undefined {
     if (isMosaikError(error, 'E_SHARES_TOO_FEW')) return error.message
     throw error
   }
-}
-
-/** Lines up to the last word of a share or an empty one. A line with an unknown word is asked for again. */
-async function readShare(pages: Pages, position: number, first: string): Promise<string> {
-  const words: string[] = []
-  for (let line = first; ; line = await pages.line(`Share ${position}, from word ${words.length + 1}:`)) {
-    const more = wordsOf(line)
-    const unknown = more.findIndex((word) => numberOfWord(word) === undefined)
-    if (unknown >= 0) {
-      pages.say(`Word ${words.length + unknown + 1} is not in the word list; type this line again.`)
-      continue
-    }
-    words.push(...more)
-    if (words.length >= WORDS_OF_32_BYTES || (more.length === 0 && words.length > 0)) return words.join(' ')
-  }
-}
-
-/** Words with their numbers, to be read along the rows. */
-function inColumns(mnemonic: string): string {
-  const cells = mnemonic.split(' ').map((word, i) => `${String(i + 1).padStart(4)}. ${word.padEnd(9)}`)
-  const rows = Array.from({ length: Math.ceil(cells.length / COLUMNS) }, (_, row) =>
-    cells.slice(row * COLUMNS, (row + 1) * COLUMNS).join(''),
-  )
-  return rows.join('\n')
 }

@@ -1,3 +1,4 @@
+import type { Door } from './door.ts'
 import { startHttp, type HttpPorts } from './http-server.ts'
 
 /** The doors of a process of the group `api`. */
@@ -11,9 +12,9 @@ export interface Doors {
 }
 
 /** Opens the doors, and says in the log what will make its links useless to others. */
-export async function serve(ports: HttpPorts): Promise<Doors> {
+export async function serve(ports: HttpPorts, open?: Door): Promise<Doors> {
   const { config, log } = ports
-  const server = await startHttp(ports)
+  const server = await startHttp(ports, open)
   if (config.publicUrl === undefined) {
     log.warn('http.no-public-url', {
       url: server.url,

@@ -14,6 +14,7 @@ import type { Role } from '../domain/roles.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Config } from './config.ts'
 import { createOrganisation } from './organisations.ts'
+import { findOpening } from './opening.ts'
 import { findPassphrase } from './passphrase.ts'
 import { markSpool } from './spool-folder.ts'
 import { issueToken } from './tokens.ts'
@@ -56,18 +57,18 @@ export async function setUp(
   })
 
   async function openOrCreate(of: Config, hasKeyring: boolean): Promise<FileKeyring> {
-    // `true`: it asks where it may, and never writes one down.
-    const { text: passphrase } = await findPassphrase(of, random, hasKeyring, true)
     const options = {
       folder: of.data,
-      passphrase,
       clock,
       random,
       primitives: nodePrimitives,
       suite1Kem: nativeXWing,
       record: () => Promise.reject(new MosaikError('E_INTERNAL', 'the set-up unwraps nothing')),
     }
-    return hasKeyring ? await openFileKeyring(options) : await createFileKeyring(options)
+    // `true`: it asks where it may, and never writes one down.
+    if (hasKeyring) return await openFileKeyring({ ...options, ...(await findOpening(of, random, true)).with })
+    const { text: passphrase } = await findPassphrase(of, random, false, true)
+    return await createFileKeyring({ ...options, passphrase })
   }
 }
 

@@ -1,26 +1,32 @@
 import { mkdirSync } from 'node:fs'
-import { hasFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { runSelfTest } from '../adapters/self-test.ts'
 import type { Id } from '../domain/ids.ts'
+import type { Log } from '../ports/system.ts'
 import { VaultClient } from './client.ts'
 import { childEnvironment, type Config } from './config.ts'
 import { claimDataFolder, forgetRunFile, writeRunFile } from './data-folder.ts'
 import { ensureEmbedded } from './embedded.ts'
 import { issueLocalToken, startHttp } from './http-server.ts'
 import { openLog } from './log.ts'
-import { findPassphrase } from './passphrase.ts'
+import { findOpening, isInCustody } from './opening.ts'
 import { offerRecoveryKey } from './recovery-key.ts'
 import type { Screen } from './screen.ts'
+import { waitForShares, type Unsealed } from './sealed.ts'
 import { openVault, type Vault } from './vault.ts'
 import { startWatching } from './watching.ts'
 
 export interface StartOptions {
   readonly askPassphrase: boolean
   readonly kdfCost?: KdfCost | undefined
+  /**
+   * A keyring in custody: waits sealed until its officers have opened it, or this signal ends the wait. Without, they are asked for their
+   * shares here.
+   */
+  readonly waitSealed?: AbortSignal | undefined
 }
 
 /** A vault that runs in this process, with its doors open. */
@@ -30,10 +36,16 @@ export interface RunningVault {
   readonly isNew: boolean
   readonly client: VaultClient
   readonly publicUrl: string
+  /** Resolves when officers seal it again; whoever runs it closes it then. */
+  readonly sealWanted: Promise<void>
   close(): Promise<void>
 }
 
-/** Opens the vault of the data folder with API, uploads, viewer, workers and watched folder in this process. */
+/**
+ * Opens the vault of the data folder with API, uploads, viewer, workers and watched folder in this process.
+ *
+ * @throws E_KEYRING_PASSPHRASE, E_VAULT_SEALED, E_CONFIG; the reason of `waitSealed`
+ */
 export async function startVault(config: Config, options: StartOptions, screen: Screen): Promise<RunningVault> {
   const random = nodeRandom(config.entropyDevice)
   const clock = nodeClock
@@ -41,11 +53,15 @@ export async function startVault(config: Config, options: StartOptions, screen: 
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   const unlock = claimDataFolder(config)
   const log = openLog(config, clock)
+  let unsealed: Unsealed | undefined
   try {
-    const passphrase = await findPassphrase(config, random, hasFileKeyring(config.data), options.askPassphrase)
+    unsealed = await waitIfSealed(config, options.waitSealed, log.log, screen)
+    const opening = unsealed
+      ? { with: { unlock: unsealed.unlock }, demoFile: undefined }
+      : await findOpening(config, random, options.askPassphrase)
     const vault = await openVault({
       config,
-      passphrase: passphrase.text,
+      opening: opening.with,
       clock,
       random,
       log: log.log,
@@ -56,7 +72,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
       const { organisation, isNew } = await ensureEmbedded(vault, config)
       if (isNew) vault.upkeep.stateChanged(organisation)
       const ports = { vault, config, clock, random, log: log.log }
-      const http = await startHttp(ports)
+      const http = await startHttp(ports, unsealed?.door)
       const tokens = {
         host: await issueLocalToken(ports, organisation, 'host'),
         operator: await issueLocalToken(ports, organisation, 'operator'),
@@ -65,9 +81,9 @@ export async function startVault(config: Config, options: StartOptions, screen: 
       const texts = { host: tokens.host.token, operator: tokens.operator.token, admin: tokens.admin.token }
       writeRunFile(config, http.url, texts)
       const watching = startWatching(config, organisation, ports)
-      if (passphrase.demoFile !== undefined && isNew) {
+      if (opening.demoFile !== undefined && isNew) {
         screen.say(
-          `  The keyring's passphrase was written to ${passphrase.demoFile} (mode 0600): good for a demonstration only.`,
+          `  The keyring's passphrase was written to ${opening.demoFile} (mode 0600): good for a demonstration only.`,
         )
       }
       if (isNew) {
@@ -86,6 +102,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         organisation,
         isNew,
         publicUrl: http.publicUrl,
+        sealWanted: unsealed?.sealWanted ?? new Promise(() => undefined),
         client: new VaultClient(http.url, texts),
         async close() {
           await watching?.close()
@@ -94,6 +111,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
             await vault.catalog.tokens.revokeToken(id, clock.nowMs()).catch(() => undefined)
           }
           await vault.close()
+          await unsealed?.close()
           forgetRunFile(config)
           log.close()
           unlock()
@@ -104,8 +122,25 @@ export async function startVault(config: Config, options: StartOptions, screen: 
       throw error
     }
   } catch (error) {
+    await unsealed?.door?.close()
+    await unsealed?.close()
     log.close()
     unlock()
     throw error
   }
+}
+
+async function waitIfSealed(
+  config: Config,
+  signal: AbortSignal | undefined,
+  log: Log,
+  screen: Screen,
+): Promise<Unsealed | undefined> {
+  if (signal === undefined || !isInCustody(config)) return undefined
+  screen.say(
+    '  The vault is sealed: its officers open it with `npx mosaik keys unseal`, one after the other. Stop with ^C.',
+  )
+  const unsealed = await waitForShares({ config, name: 'vault', clock: nodeClock, log, hasDoors: true }, signal)
+  screen.say('  Its officers opened the vault.')
+  return unsealed
 }

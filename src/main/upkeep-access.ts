@@ -11,7 +11,7 @@ import { toHex } from '../domain/ids.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Config } from './config.ts'
 import { CatalogNodePool } from './node-pool.ts'
-import { findPassphrase } from './passphrase.ts'
+import { findOpening } from './opening.ts'
 
 /** Catalog, keyring and nodes of a data folder, beside the vault that may run on it: no workers, no queue, no doors. */
 export interface UpkeepAccess {
@@ -23,7 +23,7 @@ export interface UpkeepAccess {
   close(): Promise<void>
 }
 
-/** @throws E_CONFIG when there is no vault in the data folder; E_KEYRING_PASSPHRASE */
+/** @throws E_CONFIG when there is no vault in the data folder; E_KEYRING_PASSPHRASE; E_VAULT_SEALED */
 export async function openForUpkeep(config: Config): Promise<UpkeepAccess> {
   if (!hasFileKeyring(config.data)) {
     throw new MosaikError(
@@ -32,10 +32,10 @@ export async function openForUpkeep(config: Config): Promise<UpkeepAccess> {
     )
   }
   const random = nodeRandom(config.entropyDevice)
-  const { text: passphrase } = await findPassphrase(config, random, true, false)
+  const opening = await findOpening(config, random)
   const keyring = await openFileKeyring({
     folder: config.data,
-    passphrase,
+    ...opening.with,
     clock: nodeClock,
     random,
     primitives: nodePrimitives,

@@ -24,6 +24,7 @@ import {
   type FoundState,
   type RebuildReport,
 } from '../upkeep/keyed/rebuild.ts'
+import type { KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import type { Config } from './config.ts'
 import {
   ensureKeys,
@@ -40,7 +41,7 @@ export interface RebuildRequest {
   /** As it is printed; without it the keyring in the data folder opens. */
   readonly recoveryKey: string | undefined
   /** Of the keyring that is there, or of the new one. */
-  readonly passphrase: string
+  readonly opening: KeyringOpening
   /** Folders, or JSON files with the settings of a node, credentials included. */
   readonly nodes: readonly string[]
   /** The catalog was restored from a backup: it is brought up to what lies on the nodes, its own and those that are given. */

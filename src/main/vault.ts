@@ -6,6 +6,7 @@ import { createFfmpegTool } from '../adapters/ffmpeg/tool.ts'
 import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
+import { passphraseOf, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import { fileSource, releaseFile } from '../adapters/file-source.ts'
 import { MemoryRateCounter } from '../adapters/memory-rate-counter.ts'
@@ -63,7 +64,8 @@ import { findingLog } from '../upkeep/blind/read-findings.ts'
 /** What a process opens; tests give their own pieces. */
 export interface VaultOptions {
   readonly config: Config
-  readonly passphrase: string
+  /** Of the keyring that is there, or of a new one. */
+  readonly opening: KeyringOpening
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -120,17 +122,13 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }
   }
   try {
-    return await assemble(options, closers, close)
+    return await assemble(closers, close)
   } catch (error) {
     await close()
     throw error
   }
 
-  async function assemble(
-    { passphrase }: VaultOptions,
-    closing: (() => Promise<unknown>)[],
-    closeAll: () => Promise<void>,
-  ): Promise<Vault> {
+  async function assemble(closing: (() => Promise<unknown>)[], closeAll: () => Promise<void>): Promise<Vault> {
     const groups = options.groups ?? allGroups
     const isEmbedded = options.groups === undefined
     const does = (...wanted: Group[]): boolean => wanted.some((group) => groups.includes(group))
@@ -144,7 +142,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     closing.push(() => plainCatalog.close())
     await plainCatalog.migrate()
     const catalog = metrics ? measuredCatalog(plainCatalog, metrics, clock) : plainCatalog
-    const keyring = await openKeyring(options, catalog, passphrase, metrics)
+    const keyring = await openKeyring(options, catalog, metrics)
+    closing.push(() => Promise.resolve(keyring.close()))
     const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
     const usesQueue = does('api', 'store', 'transcode')
     const queue = usesQueue ? await openQueue(options, closing) : noQueue
@@ -369,13 +368,11 @@ const noSpool: Spool = {
 async function openKeyring(
   options: VaultOptions,
   catalog: Catalog,
-  passphrase: string,
   metrics: Metrics | undefined,
 ): Promise<FileKeyring> {
   const { config, clock, random } = options
   const keyringOptions = {
     folder: config.data,
-    passphrase,
     clock,
     random,
     primitives: nodePrimitives,
@@ -385,7 +382,8 @@ async function openKeyring(
       await catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } })
     },
   }
-  if (hasFileKeyring(config.data)) return await openFileKeyring(keyringOptions)
+  const { opening } = options
+  if (hasFileKeyring(config.data)) return await openFileKeyring({ ...keyringOptions, ...opening })
   if ((await catalog.installation.organisations()).length > 0) {
     throw new MosaikError(
       'E_CONFIG',
@@ -395,7 +393,7 @@ async function openKeyring(
   if (options.groups) {
     throw new MosaikError('E_CONFIG', `there is no keyring.json in ${config.data}; run \`mosaik setup\` once, first`)
   }
-  return await createFileKeyring(keyringOptions, options.kdfCost)
+  return await createFileKeyring({ ...keyringOptions, ...passphraseOf(opening) }, options.kdfCost)
 }
 
 async function openQueue(options: VaultOptions, closing: (() => Promise<unknown>)[]): Promise<JobQueue> {

@@ -4,12 +4,13 @@ import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { runSelfTest } from '../adapters/self-test.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
-import type { Log } from '../ports/system.ts'
+import type { Clock, Log } from '../ports/system.ts'
 import { childEnvironment, readConfig, type Config } from './config.ts'
 import type { Group } from './groups.ts'
 import { openLog } from './log.ts'
-import { findPassphrase } from './passphrase.ts'
+import { findOpening, isInCustody } from './opening.ts'
 import { errorWords } from './screen.ts'
+import { waitForShares, type Unsealed } from './sealed.ts'
 import { serve, type Doors } from './serve.ts'
 import { openVault, type Vault } from './vault.ts'
 
@@ -43,16 +44,21 @@ export async function runProcess(groups: readonly Group[]): Promise<never> {
   try {
     const config = readConfig({})
     log = openLog(config, nodeClock, 1)
-    const running = await begin(config, groups, log.log)
-    log.log.info('process.ready', { groups, pid: process.pid, ...running.facts })
-    const signal = await stopped
-    log.log.info('process.stopping', { groups, signal })
-    const tooLate = setTimeout(() => {
-      log?.log.error('process.grace-over', { groups, graceMs: GRACE_MS })
-      end(EXIT.failed)
-    }, GRACE_MS)
-    await running.close()
-    clearTimeout(tooLate)
+    const stop = new AbortController()
+    void stopped.then((signal) => stop.abort(new MosaikError('E_ABORTED', `stopped by ${signal}`)))
+    while (!stop.signal.aborted) {
+      const running = await begin(config, groups, log.log, stop.signal)
+      if (running === undefined) break
+      log.log.info('process.ready', { groups, pid: process.pid, ...running.facts })
+      const signal = await Promise.race([stopped, running.sealWanted])
+      log.log.info('process.stopping', { groups, signal })
+      const tooLate = setTimeout(() => {
+        log?.log.error('process.grace-over', { groups, graceMs: GRACE_MS })
+        end(EXIT.failed)
+      }, GRACE_MS)
+      await running.close()
+      clearTimeout(tooLate)
+    }
     log.log.info('process.stopped', { groups })
     return end(EXIT.done)
   } catch (error) {
@@ -62,10 +68,18 @@ export async function runProcess(groups: readonly Group[]): Promise<never> {
 
 interface Running {
   readonly facts: Readonly<Record<string, unknown>>
+  /** Resolves, with the word for it, when officers seal the process. */
+  readonly sealWanted: Promise<string>
   close(): Promise<void>
 }
 
-async function begin(config: Config, groups: readonly Group[], log: Log): Promise<Running> {
+/** Checks and opens everything; a keyring in custody is waited for. `undefined` when the process was stopped while it waited. */
+async function begin(
+  config: Config,
+  groups: readonly Group[],
+  log: Log,
+  stop: AbortSignal,
+): Promise<Running | undefined> {
   requireShared(config)
   const clock = nodeClock
   const random = nodeRandom(config.entropyDevice)
@@ -73,29 +87,63 @@ async function begin(config: Config, groups: readonly Group[], log: Log): Promis
   if (!hasFileKeyring(config.data)) {
     throw new MosaikError('E_CONFIG', `there is no keyring.json in ${config.data}; run \`mosaik setup\` once, first`)
   }
-  const { text: passphrase } = await findPassphrase(config, random, true, false)
   const ports = { config, clock, random, log }
-  const vault = await openVault({ ...ports, groups, passphrase, childEnvironment: childEnvironment() })
+  let unsealed: Unsealed | undefined
+  let vault: Vault | undefined
   let doors: Doors | undefined
   try {
-    await checkStart(vault, groups, log)
-    if (groups.includes('api')) doors = await serve({ ...ports, vault })
+    if (isInCustody(config)) {
+      const hasDoors = groups.includes('api')
+      unsealed = await waitForShares({ config, name: groups.join(' '), clock, log, hasDoors }, stop)
+    }
+    const opening = unsealed ? { unlock: unsealed.unlock } : (await findOpening(config, random)).with
+    const open = async (): Promise<Vault> => {
+      const one = await openVault({ ...ports, groups, opening, childEnvironment: childEnvironment() })
+      await checkStart(one, groups, log).catch(async (error: unknown) => {
+        await one.close()
+        throw error
+      })
+      return one
+    }
+    vault = unsealed ? await openPatiently(open, clock, log, stop) : await open()
+    if (groups.includes('api')) doors = await serve({ ...ports, vault }, unsealed?.door)
   } catch (error) {
-    await vault.close()
+    await vault?.close()
+    await unsealed?.door?.close()
+    await unsealed?.close()
+    if (stop.aborted && error === stop.reason) return undefined
     throw error
   }
-  const nodes = checkNodes(vault, log)
+  const opened = vault
+  const nodes = checkNodes(opened, log)
   return {
     facts: {
       ...(doors ? { url: doors.url, publicUrl: doors.publicUrl } : {}),
-      ...(groups.includes('transcode') ? { confinement: vault.confinement } : {}),
-      kernel: vault.kernelName,
+      ...(groups.includes('transcode') ? { confinement: opened.confinement } : {}),
+      kernel: opened.kernelName,
     },
+    sealWanted: (unsealed?.sealWanted ?? new Promise<void>(() => undefined)).then(() => 'seal'),
     async close() {
       await doors?.close()
-      await vault.close()
+      await opened.close()
+      await unsealed?.close()
       await nodes
     },
+  }
+}
+
+const TRY_AGAIN_MS = 5_000
+
+/** What its officers opened waits for a database or Redis that is away: else they would have to come again. */
+async function openPatiently(open: () => Promise<Vault>, clock: Clock, log: Log, stop: AbortSignal): Promise<Vault> {
+  for (;;) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!isMosaikError(error, 'E_CATALOG_UNREACHABLE', 'E_SETUP')) throw error
+      log.warn('vault.not-opened-yet', describe(error))
+      await clock.sleep(TRY_AGAIN_MS, stop)
+    }
   }
 }
 

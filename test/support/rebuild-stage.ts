@@ -60,13 +60,13 @@ export async function rebuildInto(
   data: string,
   recoveryKey: string | undefined,
   nodes: readonly string[],
-  more: Partial<RebuildRequest> = {},
+  { passphrase = newPassphrase, ...more }: Partial<RebuildRequest> & { readonly passphrase?: string } = {},
 ): Promise<RebuildResult> {
   return await rebuildVault(
     {
       config: { data, databaseUrl: undefined },
       ...{ recoveryKey, nodes, clock: nodeClock, random, log: silentLog, kdfCost: testKdfCost },
-      ...{ passphrase: newPassphrase, driver: createNodeDriver({ clock: nodeClock, random }), ...more },
+      ...{ opening: { passphrase }, driver: createNodeDriver({ clock: nodeClock, random }), ...more },
     },
     never,
   )

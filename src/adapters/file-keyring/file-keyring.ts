@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { MosaikError } from '../../domain/errors.ts'
 import { checkPassphrase, derivedSpoolSealKey, keysSealKey, masterKeyOf } from './master-key.ts'
 import { FileKeyring, type KeyringPorts } from './opened-keyring.ts'
-import { defaultKdfCost, readEnvelope, toBase64, type Kdf, type KdfCost } from './sealed-file.ts'
+import { defaultKdfCost, readEnvelope, toBase64, type Kdf, type KdfCost, type Lock } from './sealed-file.ts'
 import { SealedStore, type SealedStorePorts } from './sealed-store.ts'
 import {
   parseSecrets,
@@ -14,6 +14,7 @@ import {
   type SpoolKey,
 } from './secrets.ts'
 import { settleSpoolSealKey } from './spool-seal-key.ts'
+import { unlockOf, type KeyringOpening } from './unlock.ts'
 import { holdAlone, holdAsUser, type HeldLock } from './users-lock.ts'
 
 export interface FileKeyringOptions extends KeyringPorts {
@@ -23,6 +24,9 @@ export interface FileKeyringOptions extends KeyringPorts {
   readonly passphrase: string
 }
 
+/** Of a keyring that is there already. */
+export type OpenKeyringOptions = KeyringPorts & Pick<FileKeyringOptions, 'folder'> & KeyringOpening
+
 const keysFile = (folder: string) => join(folder, 'keyring.json')
 const spoolFile = (folder: string) => join(folder, 'keyring-spool.json')
 const lockFile = (folder: string) => join(folder, 'keyring.lock')
@@ -31,6 +35,15 @@ const usersFile = (folder: string) => join(folder, 'keyring.users')
 /** True when there is a keyring in the folder. */
 export function hasFileKeyring(folder: string): boolean {
   return existsSync(keysFile(folder))
+}
+
+/** What the keyring in the folder is locked by. @throws E_CONFIG there is none, or it is damaged. */
+export function keyringLock(folder: string): Lock {
+  const { kdf, custody } = readEnvelope(keysFile(folder))
+  if (kdf === null && custody === undefined) {
+    throw new MosaikError('E_CONFIG', 'keyring.json does not say what opens it: it is damaged')
+  }
+  return { kdf, custody }
 }
 
 /**
@@ -58,18 +71,17 @@ export async function createFileKeyring(
 }
 
 /**
- * Opens the keyring of an installation. Takes about half a second and 256 MiB: that is what a guess costs, too.
+ * Opens the keyring of an installation. With a passphrase it takes about half a second and 256 MiB: that is what a guess costs, too.
  *
- * @throws E_CONFIG there is none, or it is damaged; E_KEYRING_PASSPHRASE, with no hint more; E_CONFLICT while its passphrase is changed.
+ * @throws E_CONFIG there is none, or it is damaged; E_KEYRING_PASSPHRASE, with no hint more; E_KEYRING_LOCK it is locked in another way;
+ * E_CONFLICT while its lock is changed.
  */
-export async function openFileKeyring(options: FileKeyringOptions): Promise<FileKeyring> {
+export async function openFileKeyring(options: OpenKeyringOptions): Promise<FileKeyring> {
   const { folder, primitives } = options
   if (!hasFileKeyring(folder)) readEnvelope(keysFile(folder))
   const user = holdAsUser(usersFile(folder))
   try {
-    const { kdf } = readEnvelope(keysFile(folder))
-    if (kdf === null) throw new MosaikError('E_CONFIG', 'keyring.json names no key derivation: it is damaged')
-    const masterKey = await masterKeyOf(options.passphrase, kdf)
+    const masterKey = await unlockOf(options)(keyringLock(folder))
     const keys = keysStore(options, folder, keysSealKey(primitives, masterKey))
     const derived = derivedSpoolSealKey(primitives, masterKey)
     masterKey.fill(0)
@@ -86,49 +98,75 @@ export async function openFileKeyring(options: FileKeyringOptions): Promise<File
  * Seals the keyring under another passphrase, with a new salt and a new key for the spool's file. Nobody may have it open. A crash leaves the
  * old passphrase or the new one in force, never both and never neither; what is left to do then is done by the next open.
  *
- * @param cost of argon2id from now on; what it was when left out.
+ * @param cost of argon2id from now on; what it was when left out, and the default when there was none.
  * @throws E_KEYRING_PASSPHRASE the old one is wrong; E_INPUT the new one is too short, or is the old one; E_CONFLICT a process has the keyring
  * open; E_CONFIG
  */
 export async function changePassphrase(
-  options: SealedStorePorts & { readonly folder: string; readonly passphrase: string },
+  options: SealedStorePorts & Pick<FileKeyringOptions, 'folder'> & KeyringOpening,
   newPassphrase: string,
   cost?: KdfCost,
 ): Promise<void> {
-  const { folder, passphrase, primitives, random } = options
-  const { kdf: before } = readEnvelope(keysFile(folder))
-  if (before === null) throw new MosaikError('E_CONFIG', 'keyring.json names no key derivation: it is damaged')
+  keyringLock(options.folder)
   checkPassphrase(newPassphrase)
-  const alone = holdAlone(usersFile(folder))
-  try {
-    const oldMaster = await masterKeyOf(passphrase, before)
-    const keys = keysStore(options, folder, keysSealKey(primitives, oldMaster))
-    const derived = derivedSpoolSealKey(primitives, oldMaster)
-    keys.read()
-    if (newPassphrase.normalize('NFKC') === passphrase.normalize('NFKC')) {
+  await relockKeyring(options, async ({ kdf: before }) => {
+    if ('passphrase' in options && newPassphrase.normalize('NFKC') === options.passphrase.normalize('NFKC')) {
       throw new MosaikError('E_INPUT', 'the new passphrase is the old one; nothing was changed')
     }
-    const former = await settleSpoolSealKey(keys, spoolStoreOf(options, folder), derived)
-    const { memoryKiB, passes, parallelism } = cost ?? before
-    const salt = toBase64(random.bytes(16))
+    const { memoryKiB, passes, parallelism } = cost ?? before ?? defaultKdfCost
+    const salt = toBase64(options.random.bytes(16))
     const kdf: Kdf = { algorithm: 'argon2id', salt, memoryKiB, passes, parallelism }
-    const newMaster = await masterKeyOf(newPassphrase, kdf)
+    return { lock: { kdf }, masterKey: await masterKeyOf(newPassphrase, kdf) }
+  })
+}
+
+/** What a keyring is to be locked by from now on. */
+export interface NewLock {
+  readonly lock: Lock
+  /** 32 bytes; overwritten when it is in force. */
+  readonly masterKey: Uint8Array
+}
+
+/**
+ * Seals the keyring under another master key, with a new key for the spool's file. Nobody may have it open. The new file is opened with
+ * the new key and synced before it takes the place of the old one: a crash leaves the old lock or the new one in force.
+ *
+ * @param renew called once the old lock was opened and while nobody else can open the keyring; what it throws leaves everything as it was.
+ * @throws what opening it throws; E_CONFLICT a process has the keyring open
+ */
+export async function relockKeyring(
+  options: SealedStorePorts & Pick<FileKeyringOptions, 'folder'> & KeyringOpening,
+  renew: (before: Lock) => Promise<NewLock>,
+): Promise<void> {
+  const { folder, primitives, random } = options
+  const alone = holdAlone(usersFile(folder))
+  const toForget: Uint8Array[] = []
+  try {
+    const before = keyringLock(folder)
+    const oldMaster = await unlockOf(options)(before)
+    const keys = keysStore(options, folder, keysSealKey(primitives, oldMaster))
+    const derived = derivedSpoolSealKey(primitives, oldMaster)
+    toForget.push(oldMaster, derived)
+    keys.read()
+    const former = await settleSpoolSealKey(keys, spoolStoreOf(options, folder), derived)
+    const { lock, masterKey } = await renew(before)
+    toForget.push(masterKey)
     const spoolSealKey = random.bytes(32)
-    await keys.reseal(keysSealKey(primitives, newMaster), kdf, (secrets) => ({
+    await keys.reseal(keysSealKey(primitives, masterKey), lock, (secrets) => ({
       ...secrets,
       spoolSealKey,
       formerSpoolSealKey: former,
     }))
     await settleSpoolSealKey(keys, spoolStoreOf(options, folder), derived)
     keys.forget()
-    for (const key of [oldMaster, newMaster, derived]) key.fill(0)
   } finally {
+    for (const key of toForget) key.fill(0)
     alone.release()
   }
 }
 
 function opened(
-  options: FileKeyringOptions,
+  options: KeyringPorts & Pick<FileKeyringOptions, 'folder'>,
   keys: SealedStore<KeyringSecrets>,
   spoolSealKey: Uint8Array,
   user: HeldLock,

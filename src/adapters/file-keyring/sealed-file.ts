@@ -31,13 +31,27 @@ export interface Kdf extends KdfCost {
   readonly salt: string
 }
 
+/** The master key is split among officers: which shares there are, and how each is recognised (docs/FORMAT.md §15). */
+export interface Custody {
+  /** 16 bytes, base64; drawn with the shares. */
+  readonly id: string
+  /** Shares that are needed. */
+  readonly threshold: number
+  /** SHA-256 over what a share says, base64, in order of share number: one for each officer. */
+  readonly shares: readonly string[]
+}
+
+/** What opens a file of keys: exactly one of these is not null. In a file of spool keys both are. */
+export interface Lock {
+  readonly kdf: Kdf | null
+  readonly custody?: Custody | undefined
+}
+
 /** A file whose JSON content is sealed by AES-256-GCM; what is in clear is bound to it as additional data. */
-export interface Envelope {
+export interface Envelope extends Lock {
   readonly format: 'mosaik-keyring'
   readonly version: 1
   readonly content: 'keys' | 'spool'
-  /** Only in the file of keys; the spool file is sealed under a key of the same passphrase. */
-  readonly kdf: Kdf | null
   /** Counts the writes. */
   readonly revision: number
   /** 12 bytes, base64. */
@@ -47,6 +61,13 @@ export interface Envelope {
 }
 
 const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/)
+const custodySchema = z
+  .strictObject({
+    id: base64.length(24),
+    threshold: z.int().min(2).max(16),
+    shares: z.array(base64.length(44)).min(2).max(16),
+  })
+  .refine(({ threshold, shares }) => threshold <= shares.length)
 const envelopeSchema: z.ZodType<Envelope> = z.strictObject({
   format: z.literal('mosaik-keyring'),
   version: z.literal(1),
@@ -60,6 +81,7 @@ const envelopeSchema: z.ZodType<Envelope> = z.strictObject({
       parallelism: z.int().min(1).max(64),
     })
     .nullable(),
+  custody: custodySchema.optional(),
   revision: z.int().min(1),
   nonce: base64.length(16),
   sealed: base64,
@@ -86,19 +108,21 @@ export function readEnvelope(path: string): Envelope {
 }
 
 /** Additional data: everything in clear but the nonce, which GCM binds itself. */
-function clearPart({ format, version, content, kdf, revision }: Omit<Envelope, 'nonce' | 'sealed'>): Uint8Array {
+function clearPart({ format, version, content, kdf, custody, revision }: Omit<Envelope, 'nonce' | 'sealed'>) {
   const cost = kdf && [kdf.algorithm, kdf.salt, kdf.memoryKiB, kdf.passes, kdf.parallelism]
-  return new TextEncoder().encode(JSON.stringify([format, version, content, cost, revision]))
+  const others = custody ? [['custody', custody.id, custody.threshold, custody.shares]] : []
+  return new TextEncoder().encode(JSON.stringify([format, version, content, cost, revision, ...others]))
 }
 
 export function sealEnvelope(
   primitives: Primitives,
   key: Uint8Array,
   nonce: Uint8Array,
-  clear: Pick<Envelope, 'content' | 'kdf' | 'revision'>,
+  clear: Lock & Pick<Envelope, 'content' | 'revision'>,
   secret: unknown,
 ): Envelope {
-  const front = { format: 'mosaik-keyring', version: 1, ...clear } as const
+  const { content, kdf, custody, revision } = clear
+  const front = { format: 'mosaik-keyring', version: 1, content, kdf, ...(custody && { custody }), revision } as const
   const plaintext = new TextEncoder().encode(JSON.stringify(secret))
   const sealed = primitives.gcm(key).seal(nonce, clearPart(front), plaintext)
   plaintext.fill(0)

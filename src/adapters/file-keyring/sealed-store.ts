@@ -2,7 +2,15 @@ import type { Primitives } from '../../crypto/primitives.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Clock, Random } from '../../ports/system.ts'
 import { withFileLock } from './file-lock.ts'
-import { fileStamp, openEnvelope, readEnvelope, replaceFile, sealEnvelope, type Envelope } from './sealed-file.ts'
+import {
+  fileStamp,
+  openEnvelope,
+  readEnvelope,
+  replaceFile,
+  sealEnvelope,
+  type Envelope,
+  type Lock,
+} from './sealed-file.ts'
 
 export interface SealedStorePorts {
   readonly primitives: Primitives
@@ -84,21 +92,21 @@ export class SealedStore<T> {
   /**
    * Changes the value, and seals it under another key from now on, in one replacement of the file.
    *
-   * @param kdf what makes the new key; null when it is kept elsewhere.
+   * @param lock what gives the new key; nothing when it is kept elsewhere.
    */
-  async reseal(key: Uint8Array, kdf: Envelope['kdf'], change: (value: T) => T): Promise<void> {
+  async reseal(key: Uint8Array, lock: Lock, change: (value: T) => T): Promise<void> {
     await withFileLock(this.#lockPath, this.#ports.clock, () => {
       const after = change(this.read())
       const { content, revision } = this.#envelope!
       const former = this.#key
       this.#key = new Uint8Array(key)
-      this.#write(after, { content, kdf }, revision + 1)
+      this.#write(after, { content, ...lock }, revision + 1)
       former.fill(0)
     })
   }
 
   /** Writes the first content of a file that is not there; `true` when it was there already and is left alone. */
-  async createUnlessThere(exists: () => boolean, clear: Pick<Envelope, 'content' | 'kdf'>, first: T): Promise<boolean> {
+  async createUnlessThere(exists: () => boolean, clear: Lock & Pick<Envelope, 'content'>, first: T): Promise<boolean> {
     return withFileLock(this.#lockPath, this.#ports.clock, () => {
       if (exists()) return true
       this.#write(first, clear, 1)
@@ -113,9 +121,9 @@ export class SealedStore<T> {
     this.#stamp = ''
   }
 
-  #write(value: T, { content, kdf }: Pick<Envelope, 'content' | 'kdf'>, revision: number): void {
+  #write(value: T, { content, kdf, custody }: Lock & Pick<Envelope, 'content'>, revision: number): void {
     const nonce = this.#ports.random.bytes(12)
-    const clear = { content, kdf, revision }
+    const clear = { content, kdf, custody, revision }
     const envelope = sealEnvelope(this.#ports.primitives, this.#key, nonce, clear, this.#toJson(value))
     this.#open(envelope)
     replaceFile(this.#path, envelope)
@@ -126,7 +134,17 @@ export class SealedStore<T> {
 
   #open(envelope: Envelope): T {
     const json = openEnvelope(this.#ports.primitives, this.#key, envelope)
-    if (json === undefined) throw new MosaikError('E_KEYRING_PASSPHRASE', 'the passphrase does not open the keyring')
+    if (json === undefined) throw wrongKey(envelope)
     return this.#parse(json)
   }
+}
+
+/** Without a hint more: a wrong key and a changed file look the same. */
+function wrongKey({ custody }: Envelope): MosaikError {
+  return custody === undefined
+    ? new MosaikError('E_KEYRING_PASSPHRASE', 'the passphrase does not open the keyring')
+    : new MosaikError(
+        'E_CONFIG',
+        'the shares are right and do not open keyring.json: the file was changed. Put it back',
+      )
 }

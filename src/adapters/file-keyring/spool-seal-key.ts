@@ -22,7 +22,7 @@ export async function settleSpoolSealKey(
   if (spoolSealKey === undefined) return derived
   if (formerSpoolSealKey === undefined) return spoolSealKey
   if (file.exists() && !opens(file.under(spoolSealKey))) {
-    await file.under(formerSpoolSealKey).reseal(spoolSealKey, null, (present) => present)
+    await file.under(formerSpoolSealKey).reseal(spoolSealKey, { kdf: null }, (present) => present)
   }
   await keys.update(({ formerSpoolSealKey: _gone, ...secrets }) => secrets)
   return spoolSealKey

@@ -12,14 +12,14 @@ export interface HeldLock {
  * Says that this process has the keyring open. Any number may; nobody can change what the files are sealed under meanwhile.
  * The lock is SQLite's on an empty database, as in file-lock.ts: a lock of the kernel, which ends with the process.
  *
- * @throws E_CONFLICT while somebody changes the passphrase.
+ * @throws E_CONFLICT while somebody changes what it is locked by.
  */
 export function holdAsUser(path: string): HeldLock {
   return hold(
     path,
     // A shared lock is taken by reading, and kept until the transaction ends.
     ['begin', 'select count(*) from sqlite_master'],
-    'the passphrase of the keyring is being changed; start again when that is done',
+    'what the keyring is locked by is being changed; start again when that is done',
   )
 }
 

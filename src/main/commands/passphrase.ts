@@ -1,27 +1,27 @@
 import { existsSync, rmSync } from 'node:fs'
-import { changePassphrase, hasFileKeyring, openFileKeyring } from '../../adapters/file-keyring/file-keyring.ts'
+import { changePassphrase, openFileKeyring, type FileKeyringOptions } from '../../adapters/file-keyring/file-keyring.ts'
 import { nodePrimitives } from '../../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../adapters/node-system.ts'
 import { isMosaikError, MosaikError } from '../../domain/errors.ts'
 import type { Config } from '../config.ts'
-import { findNewPassphrase, findPassphrase, type Passphrase } from '../passphrase.ts'
+import { findOpening, type Opening } from '../opening.ts'
+import { findNewPassphrase } from '../passphrase.ts'
 import type { Screen } from '../screen.ts'
+import { requireKeyring } from './keys.ts'
 
-/** `mosaik passphrase`: seals the keyring under another passphrase. No process of the vault may run. */
+/** `mosaik keys passphrase`: seals the keyring under another passphrase, whatever opened it until now. No process of the vault may run. */
 export async function passphraseCommand(
   config: Config,
   screen: Screen,
   newPassphraseFile: string | undefined,
 ): Promise<void> {
-  if (!hasFileKeyring(config.data)) {
-    throw new MosaikError('E_CONFIG', `there is no keyring in ${config.data}; name the vault's data folder with --data`)
-  }
+  requireKeyring(config)
   const random = nodeRandom(config.entropyDevice)
-  const old = await findPassphrase(config, random, true, false)
+  const old = await findOpening(config, random)
   const fresh = await findNewPassphrase(newPassphraseFile)
   const ports = { folder: config.data, clock: nodeClock, random, primitives: nodePrimitives }
   try {
-    await changePassphrase({ ...ports, passphrase: old.text }, fresh)
+    await changePassphrase({ ...ports, ...old.with }, fresh)
   } catch (error) {
     if (!(await wasChangedBefore(error, ports, old, fresh))) throw error
   }
@@ -45,8 +45,8 @@ export async function passphraseCommand(
 /** A change that was cut off before the demonstration's file went: the old passphrase in it opens nothing any more, the new one does. */
 async function wasChangedBefore(
   error: unknown,
-  ports: Omit<Parameters<typeof openFileKeyring>[0], 'passphrase' | 'record'>,
-  old: Passphrase,
+  ports: Omit<FileKeyringOptions, 'passphrase' | 'record'>,
+  old: Opening,
   fresh: string,
 ): Promise<boolean> {
   if (!isMosaikError(error, 'E_KEYRING_PASSPHRASE') || old.demoFile === undefined) return false

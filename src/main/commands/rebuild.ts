@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { hasFileKeyring } from '../../adapters/file-keyring/file-keyring.ts'
 import { nodeClock, nodeRandom } from '../../adapters/node-system.ts'
 import { createNodeDriver } from '../../adapters/open-store.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Config } from '../config.ts'
 import { claimDataFolder } from '../data-folder.ts'
 import { openLog } from '../log.ts'
-import { findPassphrase } from '../passphrase.ts'
+import { findOpening } from '../opening.ts'
 import type { Screen } from '../screen.ts'
 import { openForUpkeep } from '../upkeep-access.ts'
 import { rebuildVault, type RebuildResult } from '../upkeep-rebuild.ts'
@@ -31,13 +30,13 @@ export async function rebuildCommand(config: Config, screen: Screen, options: Re
   const log = openLog(config, nodeClock)
   try {
     const random = nodeRandom(config.entropyDevice)
-    const passphrase = await findPassphrase(config, random, hasFileKeyring(config.data), false)
+    const opening = await findOpening(config, random)
     const result = await rebuildVault(
       {
         ...{
           config,
           recoveryKey,
-          passphrase: passphrase.text,
+          opening: opening.with,
           nodes: options.node ?? [],
           random,
           isMerge: options.merge === true,

@@ -4,7 +4,7 @@ import { nodePrimitives } from '../../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../adapters/node-system.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Config } from '../config.ts'
-import { findPassphrase } from '../passphrase.ts'
+import { findOpening } from '../opening.ts'
 import { offerRecoveryKey } from '../recovery-key.ts'
 import { offerRecoveryShares, type Sharing } from '../recovery-shares.ts'
 import type { Screen } from '../screen.ts'
@@ -21,10 +21,10 @@ export async function recoveryKey(config: Config, screen: Screen, sharing?: Shar
     )
   }
   const random = nodeRandom()
-  const { text: passphrase } = await findPassphrase(config, random, true, false)
+  const opening = await findOpening(config, random)
   const keyring = await openFileKeyring({
     folder: config.data,
-    passphrase,
+    ...opening.with,
     clock: nodeClock,
     random,
     primitives: nodePrimitives,

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, extname, join, resolve } from 'node:path'
 import { describeFile } from '../../adapters/file-source.ts'
+import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Config } from '../config.ts'
 import { makeSampleRecording } from '../sample.ts'
@@ -26,8 +27,30 @@ export async function start(
   const paths = files.map((file) => resolve(file))
   for (const path of paths) await describeFile(path)
   screen.say(`Mosaik keeps its data in ${config.data}`)
-  const running = await startVault(config, options, screen)
   const ending = untilStopped()
+  const stop = new AbortController()
+  void ending.then((signal) => stop.abort(new MosaikError('E_ABORTED', `stopped by ${signal}`)))
+  for (let turn = 0; !stop.signal.aborted; turn++) {
+    await runOnce(config, screen, turn === 0 ? paths : [], { ...options, stop: stop.signal }, ending)
+  }
+  screen.say('  Stopped.')
+}
+
+/** Until it is stopped, or its officers seal it. */
+async function runOnce(
+  config: Config,
+  screen: Screen,
+  paths: readonly string[],
+  options: StartCommandOptions & { readonly stop: AbortSignal },
+  ending: Promise<string>,
+): Promise<void> {
+  let running: RunningVault
+  try {
+    running = await startVault(config, { ...options, waitSealed: options.stop }, screen)
+  } catch (error) {
+    if (options.stop.aborted && error === options.stop.reason) return
+    throw error
+  }
   try {
     screen.say(
       `  Vault at ${running.publicUrl}, ffmpeg confined by ${running.vault.confinement}, kernel ${running.vault.kernelName}`,
@@ -40,12 +63,11 @@ export async function start(
       screen.say('  Deposit recordings with `npx mosaik deposit FILE`, list them with `npx mosaik ls`.')
     }
     screen.say('  Serving; stop with ^C. The next start finds everything again.')
-    const signal = await ending
-    screen.say(`\n  ${signal}: handing back running work …`)
+    const why = await Promise.race([ending, running.sealWanted.then(() => 'sealed by its officers')])
+    screen.say(`\n  ${why}: handing back running work …`)
   } finally {
     await running.close()
   }
-  screen.say('  Stopped.')
 }
 
 /** Makes the sample outside the data folder and deposits it; the vault deletes it after the receipt. */

@@ -1,5 +1,4 @@
-import fs, { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { syncBuiltinESMExports } from 'node:module'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -25,6 +24,7 @@ import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import { ascii } from '../../../src/crypto/bytes.ts'
 import { hpkeSeal } from '../../../src/crypto/hpke.ts'
 import type { WrappedKey } from '../../../src/ports/keyring.ts'
+import { dyingAtWrite } from '../../support/dying-at-write.ts'
 import { testKdfCost } from '../../support/test-vault.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'mosaik-passphrase-'))
@@ -182,41 +182,3 @@ describe('change of the passphrase', () => {
     expect(toBase64(fromBase64(readEnvelope(join(folder, 'keyring.json')).sealed)).length).toBeGreaterThan(100)
   })
 })
-
-/**
- * Runs `task` as a process that dies at its write number `at`: half of it is written, and nothing after it happens any more.
- * @returns false when it came to its end before.
- */
-async function dyingAtWrite(at: number, task: () => Promise<void>): Promise<boolean> {
-  const names = ['writeFileSync', 'writeSync', 'fsyncSync', 'renameSync'] as const
-  const real = Object.fromEntries(names.map((name) => [name, fs[name]])) as unknown as Pick<
-    typeof fs,
-    (typeof names)[number]
-  >
-  let count = 0
-  const patched = Object.fromEntries(
-    names.map((name) => [
-      name,
-      (...parameters: unknown[]) => {
-        if (count++ < at) return (real[name] as (...all: unknown[]) => unknown)(...parameters)
-        if (count === at + 1 && name === 'writeFileSync') {
-          const [file, text] = parameters as [number, string]
-          real.writeFileSync(file, text.slice(0, text.length / 2))
-        }
-        throw new Error('the process is dead')
-      },
-    ]),
-  )
-  Object.assign(fs, patched)
-  syncBuiltinESMExports()
-  try {
-    await task()
-    return false
-  } catch (error) {
-    if (error instanceof Error && error.message === 'the process is dead') return true
-    throw error
-  } finally {
-    Object.assign(fs, real)
-    syncBuiltinESMExports()
-  }
-}
