@@ -12,8 +12,9 @@ export async function askHidden(question: string): Promise<string | undefined> {
   if (!terminal) return undefined
   const { input, output, close } = terminal
   try {
-    output.write(question)
+    // Before the question: whoever answers at once must not be seen doing so.
     input.setRawMode(true)
+    output.write(question)
     input.resume()
     return await new Promise<string | undefined>((resolve) => {
       let typed = ''

@@ -103,6 +103,8 @@ export async function mosaik<T>(environment: NodeJS.ProcessEnv, ...args: string[
       cwd: root,
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A session of its own has no terminal to ask on.
+      detached: true,
     },
   )
   let output = ''

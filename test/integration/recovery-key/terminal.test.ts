@@ -1,8 +1,7 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { createFileKeyring, openFileKeyring } from '../../../src/adapters/file-keyring/file-keyring.ts'
 import { nativeXWing } from '../../../src/adapters/native-kem.ts'
@@ -11,6 +10,7 @@ import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import { combineMnemonics, splitToMnemonics } from '../../../src/crypto/slip39/slip39.ts'
 import { numberOfWord, WORDS } from '../../../src/crypto/slip39/words.ts'
 import { encodeRecoveryKey } from '../../../src/format/recovery-key.ts'
+import { Terminal, hasScript, noPseudoTerminal, wordsOn } from '../../support/terminal.ts'
 
 const cli = new URL('../../../src/main/cli.ts', import.meta.url).pathname
 const root = mkdtempSync(join(tmpdir(), 'mosaik-shares-'))
@@ -18,75 +18,13 @@ const random = nodeRandom()
 const draw = (lengthBytes: number) => random.bytes(lengthBytes)
 const organisation = 'ab'.repeat(16)
 const passphrase = 'correct horse battery'
-const CLEAR = '\u001b[2J\u001b[3J\u001b[H'
-
-/** util-linux has one form of `script`, BSD another: only the first can run a command of its own here. */
-const hasScript = /util-linux/.test(spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '')
-const noPseudoTerminal = 'no `script` of util-linux, which makes the pseudo terminal'
 
 let terminal: Terminal | undefined
 afterEach(() => terminal?.end())
 afterAll(() => rmSync(root, { recursive: true }))
 
-/** `mosaik` on a pseudo terminal, its standard output and error in a file: what the file has was not on the terminal alone. */
-class Terminal {
-  readonly #child: ChildProcess
-  readonly #file: string
-  readonly #ended: Promise<number | null>
-  #shown = ''
-  #seen = 0
-
-  constructor(cwd: string, ...args: string[]) {
-    this.#file = join(cwd, 'out')
-    const command = [process.execPath, '--disable-warning=ExperimentalWarning', cli, ...args].map((word) => `'${word}'`)
-    this.#child = spawn('script', ['-qec', `${command.join(' ')} >out 2>&1`, '/dev/null'], {
-      cwd,
-      env: { PATH: process.env['PATH'], TERM: 'xterm', SHELL: '/bin/sh', MOSAIK_PASSPHRASE: passphrase },
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    this.#child.stdout!.on('data', (chunk: Buffer) => (this.#shown += chunk.toString()))
-    this.#ended = new Promise((resolve) => this.#child.on('exit', resolve))
-  }
-
-  /** Waits for text that was not waited for before, and gives the page it is on as it can be seen. */
-  async sees(text: string): Promise<string> {
-    for (;;) {
-      const at = this.#shown.indexOf(text, this.#seen)
-      if (at >= 0) {
-        this.#seen = at + text.length
-        const page = this.#shown.slice(this.#shown.lastIndexOf(CLEAR, at), this.#seen)
-        return page.replace(/\u001b\[[?\d;]*[A-Za-z]/g, '')
-      }
-      if (this.#child.exitCode !== null) throw new Error(`ended before: ${text}\n${this.#shown}\n${this.output()}`)
-      await sleep(20)
-    }
-  }
-
-  type(text: string): void {
-    this.#child.stdin!.write(text)
-  }
-
-  enter(text = ''): void {
-    this.type(`${text}\r`)
-  }
-
-  /** Exit code, and whether what is left on the screen after the end is nothing. */
-  async ended(): Promise<{ code: number | null; isCleared: boolean }> {
-    const code = await this.#ended
-    return { code, isCleared: this.#shown.endsWith(`${CLEAR}\u001b[?1049l`) }
-  }
-
-  output(): string {
-    return existsSync(this.#file) ? readFileSync(this.#file, 'utf8') : ''
-  }
-
-  end(): void {
-    if (this.#child.exitCode === null) this.#child.kill()
-  }
-}
-
 function on(cwd: string, ...args: string[]): Terminal {
-  terminal = new Terminal(cwd, ...args)
+  terminal = new Terminal(cwd, passphrase, ...args)
   return terminal
 }
 
@@ -106,11 +44,6 @@ async function newVault(): Promise<{ data: string; seed: Uint8Array }> {
 
 async function pendingSeed(data: string): Promise<Uint8Array | undefined> {
   return await (await openFileKeyring(keyringOptions(data))).pendingRecoverySeed(organisation)
-}
-
-/** The numbered words of a page. */
-function wordsOn(page: string): string {
-  return [...page.matchAll(/\d+\. ([a-z]+)/g)].map(([, word]) => word!).join(' ')
 }
 
 const wrongWord = (words: string): string => {
