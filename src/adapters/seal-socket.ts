@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto'
 import { chmodSync, closeSync, constants, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { MosaikError, errorCodes, isMosaikError, type ErrorCode } from '../domain/errors.ts'
+import { toHex } from '../domain/ids.ts'
+import type { Random } from '../ports/system.ts'
 
 /** What the command line asks a process of the vault that is opened by officers' shares. */
 export const sealRequest = z.discriminatedUnion('ask', [
@@ -53,11 +54,16 @@ export async function listenForShares(
   {
     handle,
     status,
-  }: { readonly handle: (request: SealRequest) => void | Promise<void>; readonly status: () => SealStatus },
+    random,
+  }: {
+    readonly handle: (request: SealRequest) => void | Promise<void>
+    readonly status: () => SealStatus
+    readonly random: Random
+  },
 ): Promise<{ close(): Promise<void> }> {
   mkdirSync(join(data, FOLDER), { recursive: true, mode: 0o700 })
   await removeStale(data)
-  const place = new Place(data, `${hostPart()}-${randomBytes(8).toString('hex')}.sock`)
+  const place = new Place(data, `${hostPart()}-${toHex(random.bytes(8))}.sock`)
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)

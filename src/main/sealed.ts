@@ -6,7 +6,7 @@ import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { listenForShares, type SealRequest, type SealStatus } from '../adapters/seal-socket.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { createSealedDoors, type SealedHealth } from '../http/sealed.ts'
-import type { Clock, Log } from '../ports/system.ts'
+import type { Clock, Log, Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
 import { openDoor, type Door } from './door.ts'
 import { startMetricsServer } from './metrics-server.ts'
@@ -16,6 +16,7 @@ export interface SealPorts {
   /** What this process does, for people. */
   readonly name: string
   readonly clock: Clock
+  readonly random: Random
   readonly log: Log
   /** Whether it has the doors of HTTP. */
   readonly hasDoors: boolean
@@ -40,7 +41,7 @@ const LOOK_FOR_EXPIRED_MS = 5_000
  * @throws the signal's reason when it ends before; E_CONFIG the port is taken
  */
 export async function waitForShares(ports: SealPorts, signal: AbortSignal): Promise<Unsealed> {
-  const { config, name, clock, log, hasDoors } = ports
+  const { config, name, clock, random, log, hasDoors } = ports
   const { custody } = keyringLock(config.data)
   if (custody === undefined) throw new MosaikError('E_INTERNAL', 'this keyring is not opened by shares')
   const collector = new ShareCollector(custody, { primitives: nodePrimitives, clock })
@@ -84,7 +85,7 @@ export async function waitForShares(ports: SealPorts, signal: AbortSignal): Prom
     masterKey?.fill(0)
   })
   try {
-    const socket = await listenForShares(config.data, { handle, status })
+    const socket = await listenForShares(config.data, { handle, status, random })
     closers.push(() => socket.close())
     const door = hasDoors ? await openDoor(config) : undefined
     if (door) {

@@ -5,7 +5,6 @@ import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { runSelfTest } from '../adapters/self-test.ts'
 import type { Id } from '../domain/ids.ts'
-import type { Log } from '../ports/system.ts'
 import { VaultClient } from './client.ts'
 import { childEnvironment, type Config } from './config.ts'
 import { claimDataFolder, forgetRunFile, writeRunFile } from './data-folder.ts'
@@ -15,7 +14,7 @@ import { openLog } from './log.ts'
 import { findOpening, isInCustody } from './opening.ts'
 import { offerRecoveryKey } from './recovery-key.ts'
 import type { Screen } from './screen.ts'
-import { waitForShares, type Unsealed } from './sealed.ts'
+import { waitForShares, type SealPorts, type Unsealed } from './sealed.ts'
 import { openVault, type Vault } from './vault.ts'
 import { startWatching } from './watching.ts'
 
@@ -55,7 +54,7 @@ export async function startVault(config: Config, options: StartOptions, screen: 
   const log = openLog(config, clock)
   let unsealed: Unsealed | undefined
   try {
-    unsealed = await waitIfSealed(config, options.waitSealed, log.log, screen)
+    unsealed = await waitIfSealed({ config, clock, random, log: log.log }, options.waitSealed, screen)
     const opening = unsealed
       ? { with: { unlock: unsealed.unlock }, demoFile: undefined }
       : await findOpening(config, random, options.askPassphrase)
@@ -131,16 +130,15 @@ export async function startVault(config: Config, options: StartOptions, screen: 
 }
 
 async function waitIfSealed(
-  config: Config,
+  ports: Omit<SealPorts, 'name' | 'hasDoors'>,
   signal: AbortSignal | undefined,
-  log: Log,
   screen: Screen,
 ): Promise<Unsealed | undefined> {
-  if (signal === undefined || !isInCustody(config)) return undefined
+  if (signal === undefined || !isInCustody(ports.config)) return undefined
   screen.say(
     '  The vault is sealed: its officers open it with `npx mosaik keys unseal`, one after the other. Stop with ^C.',
   )
-  const unsealed = await waitForShares({ config, name: 'vault', clock: nodeClock, log, hasDoors: true }, signal)
+  const unsealed = await waitForShares({ ...ports, name: 'vault', hasDoors: true }, signal)
   screen.say('  Its officers opened the vault.')
   return unsealed
 }

@@ -94,7 +94,7 @@ async function begin(
   try {
     if (isInCustody(config)) {
       const hasDoors = groups.includes('api')
-      unsealed = await waitForShares({ config, name: groups.join(' '), clock, log, hasDoors }, stop)
+      unsealed = await waitForShares({ ...ports, name: groups.join(' '), hasDoors }, stop)
     }
     const opening = unsealed ? { unlock: unsealed.unlock } : (await findOpening(config, random)).with
     const open = async (): Promise<Vault> => {

@@ -1,8 +1,11 @@
+import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { splitMasterKey } from '../../../src/adapters/file-keyring/custody.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
@@ -220,5 +223,75 @@ describe('a vault in custody', () => {
         /E_VAULT_SEALED.*3 shares of officers: run it on a terminal/,
       )
     }
+  })
+})
+
+describe('the embedded vault in custody', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mosaik-custody-start-'))
+  const data = join(folder, 'data')
+  const environment = { PATH: process.env['PATH'], MOSAIK_DATA: data, MOSAIK_PORT: '0' }
+  const children: ChildProcess[] = []
+  afterAll(() => {
+    for (const child of children) child.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  /** `mosaik start`; what it says, and how it ends. */
+  function startVault() {
+    const cli = fileURLToPath(new URL('../../../src/main/cli.ts', import.meta.url))
+    const command = ['--disable-warning=ExperimentalWarning', cli, 'start', '--no-sample']
+    const child = spawn(process.execPath, command, {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    children.push(child)
+    let said = ''
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const ended = once(child, 'close')
+    return {
+      async says(text: string, times = 1): Promise<void> {
+        while (said.split(text).length <= times) {
+          if (child.exitCode !== null) throw new Error(`ended before: ${text}\n${said}`)
+          await sleep(50)
+        }
+      },
+      async stop(): Promise<unknown> {
+        child.kill('SIGTERM')
+        return ((await ended) as unknown[])[0]
+      },
+    }
+  }
+
+  test('starts sealed, is opened, is sealed again, and stops in both', { timeout: 300_000 }, async () => {
+    const before = startVault()
+    await before.says('Serving')
+    expect(await before.stop()).toBe(0)
+    const shares = join(folder, 'shares')
+    await mosaik(environment, 'keys', 'custody', '--officers', '3', '--threshold', '2', '--share-files', shares)
+    expect(existsSync(join(data, 'passphrase'))).toBe(false)
+
+    const vault = startVault()
+    await vault.says('The vault is sealed')
+    await expect(mosaik(environment, 'ls')).rejects.toThrow(/E_VAULT_SEALED.*given 0 of 2 shares/)
+    const unseal = async (number: number) =>
+      await mosaik(environment, 'keys', 'unseal', '--share-file', join(shares, `share-${number}.txt`))
+    await unseal(3)
+    await unseal(1)
+    await vault.says('Serving')
+    expect(await mosaik(environment, 'ls')).toEqual({ recordings: [], nextCursor: null })
+    await expect(unseal(2)).rejects.toThrow(/no process .* is sealed/)
+    await mosaik(environment, 'keys', 'seal')
+    await vault.says('The vault is sealed', 2)
+    await expect(mosaik(environment, 'ls')).rejects.toThrow(/E_VAULT_SEALED/)
+    expect(await vault.stop()).toBe(0)
+
+    const again = startVault()
+    await again.says('The vault is sealed')
+    await unseal(2)
+    await unseal(3)
+    await again.says('Serving')
+    expect(await again.stop()).toBe(0)
   })
 })
