@@ -86,6 +86,8 @@ find_missing() {
   has swift-object-server || need swift-object
   has memcached || need memcached
   has_postgres || need postgresql
+  has pkcs11-tool || need opensc
+  has softhsm2-util || need softhsm2
 }
 
 as_root=''
@@ -186,9 +188,10 @@ missing_on_macos() {
   others=''
   for name in $packages; do
     case $name in
-      ffmpeg | memcached) formulas="$formulas $name" ;;
+      ffmpeg | memcached | opensc) formulas="$formulas $name" ;;
       redis-server) formulas="$formulas redis" ;;
       postgresql) formulas="$formulas postgresql@17" ;;
+      softhsm2) formulas="$formulas softhsm" ;;
       bubblewrap) ;; # Linux only
       *) others="$others $name" ;;
     esac

@@ -41,6 +41,11 @@ export const errorCodes = {
   E_KEYRING_LOCK: 'never',
   E_KEYRING_SHARE: 'never',
   E_VAULT_SEALED: 'later',
+  E_HSM_MODULE: 'never',
+  E_HSM_TOKEN: 'later',
+  E_HSM_PIN: 'never',
+  E_HSM_KEY: 'never',
+  E_HSM_ANSWER: 'never',
   E_KEYRING_KEY_UNKNOWN: 'never',
   E_KEYRING_RATE: 'later',
   // recordings and work

@@ -22,6 +22,11 @@ const settings = z.strictObject({
   /** Redis; a child process in the data folder without. */
   redisUrl: z.string().startsWith('redis').optional(),
   passphraseFile: z.string().min(1).optional(),
+  /** An HSM that opens the keyring: its PKCS#11 module, and labels of token and key. */
+  hsmModule: z.string().min(1).optional(),
+  hsmToken: z.string().min(1).optional(),
+  hsmKey: z.string().min(1).default('mosaik'),
+  hsmPinFile: z.string().min(1).optional(),
   /** Folder whose finished recordings are deposited. */
   watch: z.string().min(1).optional(),
   watchStableSeconds: z.coerce.number().min(0).max(86_400).default(60),
@@ -58,6 +63,8 @@ export type Config = Omit<z.infer<typeof settings>, 'data'> & {
   readonly data: string
   /** From MOSAIK_PASSPHRASE; never in a file or a log. */
   readonly passphrase: string | undefined
+  /** From MOSAIK_HSM_PIN; likewise. */
+  readonly hsmPin: string | undefined
 }
 
 const environmentNames: Readonly<Record<string, string>> = {
@@ -68,6 +75,10 @@ const environmentNames: Readonly<Record<string, string>> = {
   MOSAIK_DATABASE_URL: 'databaseUrl',
   MOSAIK_REDIS_URL: 'redisUrl',
   MOSAIK_PASSPHRASE_FILE: 'passphraseFile',
+  MOSAIK_HSM_MODULE: 'hsmModule',
+  MOSAIK_HSM_TOKEN: 'hsmToken',
+  MOSAIK_HSM_KEY: 'hsmKey',
+  MOSAIK_HSM_PIN_FILE: 'hsmPinFile',
   MOSAIK_WATCH: 'watch',
   MOSAIK_WATCH_STABLE_SECONDS: 'watchStableSeconds',
   MOSAIK_WATCH_DELETE_AFTER_RECEIPT: 'watchDeleteAfterReceipt',
@@ -88,6 +99,7 @@ const notSettings: ReadonlySet<string> = new Set([
   'MOSAIK_PASSPHRASE',
   'MOSAIK_NEW_PASSPHRASE_FILE',
   'MOSAIK_CONFIG',
+  'MOSAIK_HSM_PIN',
   'MOSAIK_URL',
   'MOSAIK_TOKEN',
   'MOSAIK_SECRET_KEY',
@@ -118,6 +130,7 @@ export function readConfig(flags: Readonly<Record<string, unknown>>, environment
     ...parsed.data,
     data: resolve(parsed.data.data),
     passphrase: environment['MOSAIK_PASSPHRASE'] === '' ? undefined : environment['MOSAIK_PASSPHRASE'],
+    hsmPin: environment['MOSAIK_HSM_PIN'] === '' ? undefined : environment['MOSAIK_HSM_PIN'],
   }
 }
 
@@ -142,6 +155,11 @@ export function remoteVault(environment = process.env): { readonly url: string; 
 /** What a child process that we start gets to see of the environment. */
 export function childEnvironment(environment = process.env): NodeJS.ProcessEnv {
   return { PATH: environment['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' }
+}
+
+/** The same for an HSM's module, which has variables of its maker's: all but our own. */
+export function hsmEnvironment(environment = process.env): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('MOSAIK_')))
 }
 
 /** File with the passphrase that the keyring is to have. */

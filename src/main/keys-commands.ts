@@ -1,5 +1,12 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import { custodyCommand, sealCommand, sealStatusCommand, unsealCommand, type CustodyOptions } from './commands/keys.ts'
+import {
+  custodyCommand,
+  hsmCommand,
+  sealCommand,
+  sealStatusCommand,
+  unsealCommand,
+  type CustodyOptions,
+} from './commands/keys.ts'
 import { passphraseCommand } from './commands/passphrase.ts'
 import { newPassphraseFileFromEnvironment, type Config } from './config.ts'
 import type { Screen } from './screen.ts'
@@ -21,7 +28,9 @@ export function keysCommands(
     const { config, screen } = surroundings()
     await passphraseCommand(config, screen, newPassphraseFileFromEnvironment())
   }
-  const keys = program.command('keys').description('what opens the keyring: a passphrase, or shares of officers')
+  const keys = program
+    .command('keys')
+    .description('what opens the keyring: a passphrase, shares of officers, or an HSM')
   keys
     .command('custody')
     .description(
@@ -55,6 +64,15 @@ export function keysCommands(
     .action(async () => {
       const { config, screen } = surroundings()
       await sealCommand(config, screen)
+    })
+  keys
+    .command('hsm')
+    .description(
+      'the keyring opens with a key in an HSM from now on, while the vault does not run (MOSAIK_HSM_MODULE, _TOKEN, _KEY, _PIN or _PIN_FILE)',
+    )
+    .action(async () => {
+      const { config, screen } = surroundings()
+      await hsmCommand(config, screen)
     })
   keys
     .command('passphrase')

@@ -1,5 +1,6 @@
 import { ShareCollector } from '../adapters/file-keyring/custody.ts'
 import { hasFileKeyring, keyringLock } from '../adapters/file-keyring/file-keyring.ts'
+import { withHsm } from '../adapters/file-keyring/hsm-lock.ts'
 import type { Custody } from '../adapters/file-keyring/sealed-file.ts'
 import { withMasterKey, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
@@ -8,6 +9,7 @@ import { askProcesses } from '../adapters/seal-socket.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import type { Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
+import { findHsm } from './hsm.ts'
 import { findPassphrase } from './passphrase.ts'
 import { askHidden } from './terminal.ts'
 
@@ -24,16 +26,19 @@ export function isInCustody(config: Pick<Config, 'data'>): boolean {
 }
 
 /**
- * What a command that opens the keyring itself opens it with: officers' shares are asked for on the terminal, one after the other; else the
- * passphrase, as `findPassphrase` finds it.
+ * What opens the keyring: the HSM of the settings; officers' shares, asked for on the terminal one after the other; else the passphrase, as
+ * `findPassphrase` finds it.
  *
- * @throws E_VAULT_SEALED without a terminal to give shares on; E_KEYRING_PASSPHRASE
+ * @throws E_VAULT_SEALED without a terminal to give shares on; E_KEYRING_PASSPHRASE; E_CONFIG, E_HSM_PIN
  */
 export async function findOpening(config: Config, random: Random, ask = false): Promise<Opening> {
   const hasKeyring = hasFileKeyring(config.data)
-  const custody = hasKeyring ? keyringLock(config.data).custody : undefined
+  const { custody, hsm } = hasKeyring ? keyringLock(config.data) : {}
   if (custody !== undefined) {
     return { with: { unlock: withMasterKey(await askForShares(custody)) }, demoFile: undefined }
+  }
+  if (hsm !== undefined) {
+    return { with: { unlock: withHsm(await findHsm(config), nodePrimitives) }, demoFile: undefined }
   }
   const { text, demoFile } = await findPassphrase(config, random, hasKeyring, ask)
   return { with: { passphrase: text }, demoFile }

@@ -74,10 +74,15 @@ export async function findNewPassphrase(file: string | undefined): Promise<strin
   return text
 }
 
-function readSecretFile(path: string): string {
+/** The first and only line of a file. @throws E_KEYRING_PASSPHRASE, or `code`, when it cannot be read */
+export function readSecretFile(
+  path: string,
+  what = 'passphrase',
+  code: 'E_KEYRING_PASSPHRASE' | 'E_HSM_PIN' = 'E_KEYRING_PASSPHRASE',
+): string {
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {
-    throw new MosaikError('E_KEYRING_PASSPHRASE', `the passphrase file ${path} cannot be read`, {}, error)
+    throw new MosaikError(code, `the ${what} file ${path} cannot be read`, {}, error)
   }
 }

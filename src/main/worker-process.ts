@@ -33,7 +33,7 @@ export async function runProcess(groups: readonly Group[]): Promise<never> {
     // Of what is not ours the words may quote anything: the log has the place.
     const words = isMosaikError(error) ? errorWords(error) : 'an unexpected fault; the log says where'
     process.stderr.write(`mosaik: ${words}\n`)
-    return end(isMosaikError(error, 'E_CONFIG', 'E_INPUT') ? EXIT.usage : EXIT.failed)
+    return end(isMosaikError(error, 'E_CONFIG', 'E_INPUT', 'E_HSM_PIN') ? EXIT.usage : EXIT.failed)
   }
   process.on('uncaughtException', (error) => failed('process.uncaught', error))
   process.on('unhandledRejection', (error) => failed('process.unhandled', error))

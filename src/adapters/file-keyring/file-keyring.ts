@@ -39,11 +39,11 @@ export function hasFileKeyring(folder: string): boolean {
 
 /** What the keyring in the folder is locked by. @throws E_CONFIG there is none, or it is damaged. */
 export function keyringLock(folder: string): Lock {
-  const { kdf, custody } = readEnvelope(keysFile(folder))
-  if (kdf === null && custody === undefined) {
+  const { kdf, custody, hsm } = readEnvelope(keysFile(folder))
+  if ([kdf ?? undefined, custody, hsm].filter((one) => one !== undefined).length !== 1) {
     throw new MosaikError('E_CONFIG', 'keyring.json does not say what opens it: it is damaged')
   }
-  return { kdf, custody }
+  return { kdf, custody, hsm }
 }
 
 /**

@@ -41,10 +41,20 @@ export interface Custody {
   readonly shares: readonly string[]
 }
 
-/** What opens a file of keys: exactly one of these is not null. In a file of spool keys both are. */
+/** The master key follows from what a secret key in an HSM answers (docs/FORMAT.md §15). */
+export interface HsmLock {
+  readonly algorithm: 'hmac-sha256'
+  /** 32 bytes, base64. */
+  readonly salt: string
+  /** SHA-256 over the answer, base64: tells another key from a changed file. */
+  readonly check: string
+}
+
+/** What opens a file of keys: exactly one of these is there. A file of spool keys has none. */
 export interface Lock {
   readonly kdf: Kdf | null
   readonly custody?: Custody | undefined
+  readonly hsm?: HsmLock | undefined
 }
 
 /** A file whose JSON content is sealed by AES-256-GCM; what is in clear is bound to it as additional data. */
@@ -82,6 +92,9 @@ const envelopeSchema: z.ZodType<Envelope> = z.strictObject({
     })
     .nullable(),
   custody: custodySchema.optional(),
+  hsm: z
+    .strictObject({ algorithm: z.literal('hmac-sha256'), salt: base64.length(44), check: base64.length(44) })
+    .optional(),
   revision: z.int().min(1),
   nonce: base64.length(16),
   sealed: base64,
@@ -108,9 +121,12 @@ export function readEnvelope(path: string): Envelope {
 }
 
 /** Additional data: everything in clear but the nonce, which GCM binds itself. */
-function clearPart({ format, version, content, kdf, custody, revision }: Omit<Envelope, 'nonce' | 'sealed'>) {
+function clearPart({ format, version, content, kdf, custody, hsm, revision }: Omit<Envelope, 'nonce' | 'sealed'>) {
   const cost = kdf && [kdf.algorithm, kdf.salt, kdf.memoryKiB, kdf.passes, kdf.parallelism]
-  const others = custody ? [['custody', custody.id, custody.threshold, custody.shares]] : []
+  const others = [
+    ...(custody ? [['custody', custody.id, custody.threshold, custody.shares]] : []),
+    ...(hsm ? [['hsm', hsm.algorithm, hsm.salt, hsm.check]] : []),
+  ]
   return new TextEncoder().encode(JSON.stringify([format, version, content, cost, revision, ...others]))
 }
 
@@ -121,8 +137,16 @@ export function sealEnvelope(
   clear: Lock & Pick<Envelope, 'content' | 'revision'>,
   secret: unknown,
 ): Envelope {
-  const { content, kdf, custody, revision } = clear
-  const front = { format: 'mosaik-keyring', version: 1, content, kdf, ...(custody && { custody }), revision } as const
+  const { content, kdf, custody, hsm, revision } = clear
+  const front = {
+    format: 'mosaik-keyring',
+    version: 1,
+    content,
+    kdf,
+    ...(custody && { custody }),
+    ...(hsm && { hsm }),
+    revision,
+  } as const
   const plaintext = new TextEncoder().encode(JSON.stringify(secret))
   const sealed = primitives.gcm(key).seal(nonce, clearPart(front), plaintext)
   plaintext.fill(0)

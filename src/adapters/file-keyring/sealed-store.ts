@@ -121,9 +121,9 @@ export class SealedStore<T> {
     this.#stamp = ''
   }
 
-  #write(value: T, { content, kdf, custody }: Lock & Pick<Envelope, 'content'>, revision: number): void {
+  #write(value: T, { content, kdf, custody, hsm }: Lock & Pick<Envelope, 'content'>, revision: number): void {
     const nonce = this.#ports.random.bytes(12)
-    const clear = { content, kdf, custody, revision }
+    const clear = { content, kdf, custody, hsm, revision }
     const envelope = sealEnvelope(this.#ports.primitives, this.#key, nonce, clear, this.#toJson(value))
     this.#open(envelope)
     replaceFile(this.#path, envelope)
@@ -140,11 +140,11 @@ export class SealedStore<T> {
 }
 
 /** Without a hint more: a wrong key and a changed file look the same. */
-function wrongKey({ custody }: Envelope): MosaikError {
-  return custody === undefined
+function wrongKey({ kdf, content }: Envelope): MosaikError {
+  return kdf !== null || content === 'spool'
     ? new MosaikError('E_KEYRING_PASSPHRASE', 'the passphrase does not open the keyring')
     : new MosaikError(
         'E_CONFIG',
-        'the shares are right and do not open keyring.json: the file was changed. Put it back',
+        'what opens keyring.json is right and does not open it: the file was changed. Put it back from its backup',
       )
 }

@@ -23,19 +23,20 @@ export function passphraseOf(opening: KeyringOpening): { readonly passphrase: st
 
 /** argon2id, as the file says. */
 export function withPassphrase(passphrase: string): Unlock {
-  return async ({ kdf, ...other }) => {
-    if (kdf === null) throw otherLock('a passphrase', other)
-    return await masterKeyOf(passphrase, kdf)
+  return async (lock) => {
+    if (lock.kdf === null) throw otherLock('a passphrase', lock)
+    return await masterKeyOf(passphrase, lock.kdf)
   }
 }
 
 /** A master key that the officers' shares gave. It is copied: the caller keeps its own. */
 export function withMasterKey(masterKey: Uint8Array): Unlock {
-  return ({ custody, ...other }) =>
-    custody === undefined ? Promise.reject(otherLock('shares', other)) : Promise.resolve(new Uint8Array(masterKey))
+  return (lock) =>
+    lock.custody === undefined ? Promise.reject(otherLock('shares', lock)) : Promise.resolve(new Uint8Array(masterKey))
 }
 
-function otherLock(what: string, { kdf, custody }: Partial<Lock>): MosaikError {
-  const how = custody ? 'shares of officers' : kdf ? 'a passphrase' : 'something that this release does not know'
+/** @param what opens it not. */
+export function otherLock(what: string, { kdf, custody, hsm }: Lock): MosaikError {
+  const how = custody ? 'shares of officers' : hsm ? 'an HSM' : kdf ? 'a passphrase' : 'something else'
   return new MosaikError('E_KEYRING_LOCK', `the keyring does not open with ${what}: it needs ${how} by now`)
 }

@@ -2,12 +2,14 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeS
 import { join } from 'node:path'
 import { custodyFingerprint, splitMasterKey, type NewCustody } from '../../adapters/file-keyring/custody.ts'
 import { hasFileKeyring, keyringLock, relockKeyring } from '../../adapters/file-keyring/file-keyring.ts'
+import { newHsmLock, withHsm } from '../../adapters/file-keyring/hsm-lock.ts'
 import { nodePrimitives } from '../../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../adapters/node-system.ts'
 import { askProcesses, type SealAnswer, type SealRequest } from '../../adapters/seal-socket.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Config } from '../config.ts'
 import { showCustodyShares } from '../custody-shares.ts'
+import { findHsm } from '../hsm.ts'
 import { findOpening, type Opening } from '../opening.ts'
 import { table, type Screen } from '../screen.ts'
 import { askHidden } from '../terminal.ts'
@@ -43,6 +45,28 @@ export async function custodyCommand(config: Config, screen: Screen, options: Cu
     'Back keyring.json up again. Copies of it from before still open as before: destroy them.',
   ]
   screen.result(lines.join('\n'), { vault, officers, threshold, ...(shareFiles && { shareFiles }) })
+}
+
+/** `mosaik keys hsm`: from now on the keyring opens with the HSM of the settings. No process of the vault may run. */
+export async function hsmCommand(config: Config, screen: Screen): Promise<void> {
+  requireKeyring(config)
+  const random = nodeRandom(config.entropyDevice)
+  const hsm = await findHsm(config)
+  const opening = await findOpening(config, random)
+  const ports = { folder: config.data, clock: nodeClock, random, primitives: nodePrimitives }
+  await relockKeyring({ ...ports, ...opening.with }, async () => {
+    const fresh = await newHsmLock(hsm, ports)
+    // The second answer must be the first: what differs from day to day would open nothing tomorrow.
+    ;(await withHsm(hsm, nodePrimitives)(fresh.lock)).fill(0)
+    return fresh
+  })
+  const lines = [
+    `The keyring opens with the key "${config.hsmKey}" on token "${config.hsmToken ?? ''}" from now on, and with nothing else.`,
+    ...afterRelock(config, opening),
+    'When that key is lost, only the recovery key brings the recordings back: back the HSM up as its maker says.',
+    'Back keyring.json up again. Copies of it from before still open as before: destroy them.',
+  ]
+  screen.result(lines.join('\n'), { token: config.hsmToken, key: config.hsmKey })
 }
 
 /** What is left of the way to open it before. */
