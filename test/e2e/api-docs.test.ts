@@ -142,6 +142,9 @@ describe('the page of the API in Chromium', () => {
       expect(await box.getByText(text, { exact: true }).count(), text).toBeGreaterThan(0)
     }
     await picture(page, 'api-operation')
+    await page.locator('#listLinks > summary').click()
+    const views = page.locator('#listLinks li', { has: page.getByText('maxViews', { exact: true }) }).last()
+    expect(await views.locator('.kind').first().textContent()).toBe('number or null')
     expect(complaints).toEqual([])
   })
 

@@ -1,4 +1,12 @@
-import { resolved, wordsOf, type ApiDocument, type Operation, type Parameter, type Schema } from './document.ts'
+import {
+  resolved,
+  typesOf,
+  wordsOf,
+  type ApiDocument,
+  type Operation,
+  type Parameter,
+  type Schema,
+} from './document.ts'
 import { element, withCode } from './elements.ts'
 import { texts, type Language, type Texts } from './texts.ts'
 
@@ -92,5 +100,6 @@ function typeOf(api: ApiDocument, schema: Schema, words: Texts): string {
   if (shown.items !== undefined) return `${words.list} ${typeOf(api, shown.items, words)}`
   const more = shown.additionalProperties
   if (typeof more === 'object' && shown.properties === undefined) return `${words.map} ${typeOf(api, more, words)}`
-  return shown.type ?? words.anything
+  const { types, isNullable } = typesOf(shown)
+  return `${types.join(' | ') || words.anything}${isNullable ? ` ${words.orNull}` : ''}`
 }

@@ -3,7 +3,8 @@ import type { Language } from './texts.ts'
 /** A schema of the document, as far as the page shows it. */
 export interface Schema {
   readonly $ref?: string
-  readonly type?: string
+  /** Several where one of them may be null (JSON Schema 2020-12). */
+  readonly type?: string | readonly string[]
   readonly enum?: readonly unknown[]
   readonly const?: unknown
   readonly default?: unknown
@@ -73,16 +74,24 @@ export function resolved(api: ApiDocument, schema: Schema): Schema {
   return name === undefined ? schema : { ...api.components.schemas[name], ...schema }
 }
 
+/** The types that a value may have, without null, and whether it may be null. */
+export function typesOf({ type }: Schema): { readonly types: readonly string[]; readonly isNullable: boolean } {
+  const all = [type ?? []].flat()
+  const types = all.filter((one) => one !== 'null')
+  return { types, isNullable: types.length < all.length }
+}
+
 /** A body to begin with: a value for each field that must be there. */
 export function exampleOf(api: ApiDocument, schema: Schema): unknown {
   const shown = resolved(api, schema)
   if (shown.default !== undefined) return shown.default
   if (shown.enum !== undefined) return shown.enum[0]
   if (shown.anyOf !== undefined) return exampleOf(api, shown.anyOf[0] ?? {})
-  if (shown.type === 'object') {
+  const type = typesOf(shown).types[0]
+  if (type === 'object') {
     const names = shown.required ?? []
     return Object.fromEntries(names.map((name) => [name, exampleOf(api, shown.properties?.[name] ?? {})]))
   }
-  if (shown.type === 'array') return []
-  return shown.type === 'number' || shown.type === 'integer' ? 0 : shown.type === 'boolean' ? false : ''
+  if (type === 'array') return []
+  return type === 'number' || type === 'integer' ? 0 : type === 'boolean' ? false : ''
 }
