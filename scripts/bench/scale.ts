@@ -55,7 +55,7 @@ async function work(vault: Vault, organisation: string, path: string): Promise<v
         startedAtMs: null,
       },
       original: { kind: 'file', path, sizeBytes, modifiedAtMs, deleteAfterReceipt: false },
-      captions: null,
+      captions: [],
     })
     open.add(recording)
   }

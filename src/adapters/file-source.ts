@@ -3,8 +3,8 @@ import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MosaikError } from '../domain/errors.ts'
 import { fromHex } from '../domain/ids.ts'
-import type { WorkInput } from '../ports/catalog/recordings.ts'
-import type { SourceFile } from '../ports/source.ts'
+import type { CaptionsFile, WorkInput } from '../ports/catalog/recordings.ts'
+import type { SourceFile, SourceRecording } from '../ports/source.ts'
 
 type FileInput = Extract<WorkInput, { kind: 'file' }>
 
@@ -16,44 +16,49 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
  * A local file as a source. Never follows a symbolic link in its last step, and holds the file to the size and time that were offered,
  * before and after the read: what changes while it is read is refused.
  */
-export function fileSource(input: FileInput): { readonly original: SourceFile; readonly captions: SourceFile | null } {
+export function fileSource(input: FileInput): Pick<SourceRecording, 'original' | 'captions'> {
   const original: SourceFile = {
     name: basename(input.path),
     sizeBytes: input.sizeBytes,
     sha256: input.sha256 === null ? undefined : fromHex(input.sha256),
     open: (signal) => readFile(input.path, input, signal),
   }
-  if (input.captionsPath === null) return { original, captions: null }
-  const captionsPath = input.captionsPath
-  const captions: SourceFile = {
-    name: basename(captionsPath),
+  const captions = input.captions.map(({ path }): SourceFile => ({
+    name: basename(path),
     sizeBytes: undefined,
     sha256: undefined,
-    open: (signal) => readFile(captionsPath, undefined, signal),
-  }
+    open: (signal) => readFile(path, undefined, signal),
+  }))
   return { original, captions }
 }
 
-/** Deletes the source file (and its captions), if the offer said so and it is still the file that was stored. */
+/** Deletes the source file, and then its captions, if the offer said so and each is still the file that was offered. */
 export async function releaseFile(input: FileInput): Promise<void> {
   if (!input.deleteAfterReceipt) return
+  if (!(await isAsOffered(input))) return
+  // The recording last: a run that is cut off finds it again, and goes on.
+  for (const file of [...input.captions, input]) {
+    if (!(await isAsOffered(file))) continue
+    await unlink(file.path).catch((error: unknown) => {
+      if (!isGone(error)) throw unreadable(file.path, error)
+    })
+  }
+}
+
+/** Whether a file is still the one that was offered; one that is gone is not. */
+async function isAsOffered({ path, sizeBytes, modifiedAtMs }: CaptionsFile): Promise<boolean> {
   let handle: FileHandle
   try {
-    handle = await open(input.path, OPEN_FLAGS)
+    handle = await open(path, OPEN_FLAGS)
   } catch (error) {
-    if (isGone(error)) return
-    throw unreadable(input.path, error)
+    if (isGone(error)) return false
+    throw unreadable(path, error)
   }
   try {
     const { size, mtimeMs } = await handle.stat()
-    if (size !== input.sizeBytes || Math.round(mtimeMs) !== input.modifiedAtMs) return
+    return size === sizeBytes && Math.round(mtimeMs) === modifiedAtMs
   } finally {
     await handle.close()
-  }
-  for (const path of [input.path, ...(input.captionsPath === null ? [] : [input.captionsPath])]) {
-    await unlink(path).catch((error: unknown) => {
-      if (!isGone(error)) throw unreadable(path, error)
-    })
   }
 }
 

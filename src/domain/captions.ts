@@ -4,6 +4,9 @@ import { languageTag } from './track.ts'
 /** Captions of a whole day of talking are smaller. */
 export const captionsMaxBytes = 8 * 1024 * 1024
 
+/** Captions of one kind that a recording has at most, beside it or inside: the manifest has to stay small. */
+export const CAPTIONS_MAX = 32
+
 /** One caption: when, what, and where on the picture. */
 export interface Cue {
   readonly startMs: number

@@ -117,7 +117,7 @@ program
   .option('--host <id>', 'whose recording it is', 'local')
   .option('--host-name <text>')
   .option('--host-email <address>')
-  .option('--captions <file>', 'WebVTT or SubRip')
+  .option('--captions <file>', 'WebVTT or SubRip; once for each language', collectAll, [])
   .option('--started-at <iso>', 'when the meeting began')
   .option('--external-id <id>', 'the same id again finds the first deposit')
   .option('--wait', 'until it plays', false)

@@ -432,14 +432,13 @@ function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): SourceAcces
       if (input.kind === 'file') return fileSource(input)
       if (input.kind === 'vault') throw new MosaikError('E_INTERNAL', 'this work reads the vault, not a source')
       const original = await uploadSource(input.upload)
-      const captions = input.captionsUpload === null ? null : await captionsSource(input.captionsUpload)
+      const captions = await Promise.all(input.captionsUploads.map(captionsSource))
       return { original, captions }
     },
     async release(input) {
       if (input.kind === 'file') await releaseFile(input)
       if (input.kind !== 'upload') return
-      for (const upload of [input.upload, input.captionsUpload]) {
-        if (upload === null) continue
+      for (const upload of [input.upload, ...input.captionsUploads]) {
         await spool.remove(upload)
         // The row stays a day: a client whose last answer was lost must not begin again.
         await catalog.uploads.updateUpload(upload, { state: 'consumed' }, clock.nowMs())

@@ -1,3 +1,4 @@
+import { CAPTIONS_MAX } from '../domain/captions.ts'
 import { MosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import type { InstallationCatalog } from '../ports/catalog/access.ts'
@@ -40,6 +41,7 @@ export function createIntake(ports: IntakePorts): Intake {
         info.startedAtMs === null || (Number.isSafeInteger(info.startedAtMs) && info.startedAtMs >= 0),
         'startedAt must be a date after 1970',
       )
+      check(offer.captions.length <= CAPTIONS_MAX, `at most ${CAPTIONS_MAX} files of captions`)
       const owner = await ports.installation.organisation(organisation)
       if (!owner) throw new MosaikError('E_INPUT', 'there is no such organisation', { organisation })
       const id = toHex(ports.random.bytes(16))
@@ -68,7 +70,7 @@ function workInput({ info, original, captions }: SourceOffer): WorkInput {
     return {
       kind: 'upload',
       upload: original.upload,
-      captionsUpload: captions?.kind === 'upload' ? captions.upload : null,
+      captionsUploads: captions.flatMap((one) => (one.kind === 'upload' ? [one.upload] : [])),
       people,
     }
   }
@@ -78,7 +80,11 @@ function workInput({ info, original, captions }: SourceOffer): WorkInput {
     sizeBytes: original.sizeBytes,
     modifiedAtMs: original.modifiedAtMs,
     deleteAfterReceipt: original.deleteAfterReceipt,
-    captionsPath: captions?.kind === 'file' ? captions.path : null,
+    captions: captions.flatMap((one) => {
+      if (one.kind !== 'file') return []
+      const { path, sizeBytes, modifiedAtMs } = one
+      return [{ path, sizeBytes, modifiedAtMs }]
+    }),
     sha256: original.sha256 ?? null,
     people,
   }

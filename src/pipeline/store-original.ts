@@ -95,8 +95,9 @@ async function store(ports: StoreOriginalPorts, context: StageContext): Promise<
       playback: null,
     },
   ]
-  const captions = source.captions && (await keepCaptions(ports, context, nodes, source.captions))
-  if (captions) assets.push(captions.asset)
+  const captions: KeptAsset[] = []
+  for (const file of source.captions) captions.push(...(await keepCaptions(ports, context, nodes, file)))
+  assets.push(...captions.map((kept) => kept.asset))
   const nowMs = ports.clock.nowMs()
   const people: SourcePeople | null = work.input.kind === 'vault' ? null : work.input.people
   const manifest: Omit<Manifest, 'generation' | 'previous'> = {
@@ -120,7 +121,10 @@ async function store(ports: StoreOriginalPorts, context: StageContext): Promise<
       suite: ports.suite,
       scheme: recording.scheme,
       nodes,
-      attempts: [{ id: stored.attempt, sealedBytes: stored.sealed.sealedBytes }, ...(captions?.attempts ?? [])],
+      attempts: [
+        { id: stored.attempt, sealedBytes: stored.sealed.sealedBytes },
+        ...captions.flatMap((kept) => kept.attempts),
+      ],
       supersede: [],
       change: { state: 'stored', storedAtMs: nowMs, contentBytes: stored.contentBytes, reason: null },
       fence,
@@ -169,16 +173,12 @@ async function keepCaptions(
   context: StageContext,
   nodes: readonly StorageNode[],
   source: SourceFile,
-): Promise<KeptAsset | undefined> {
+): Promise<KeptAsset[]> {
   try {
     const given = await readWhole(source, context.signal)
     const content = normaliseCaptions(given)
-    return await keepSmallAsset(ports, context, nodes, {
-      kind: 'captions',
-      mediaType: 'text/vtt',
-      name: captionsLanguage(given, source.name),
-      content,
-    })
+    const name = captionsLanguage(given, source.name)
+    return [await keepSmallAsset(ports, context, nodes, { kind: 'captions', mediaType: 'text/vtt', name, content })]
   } catch (error) {
     context.signal.throwIfAborted()
     if (!isMosaikError(error, 'E_INPUT', 'E_SOURCE_UNREADABLE', 'E_SOURCE_CHANGED')) throw error
@@ -186,7 +186,7 @@ async function keepCaptions(
       code: error.code,
       message: error.message,
     })
-    return undefined
+    return []
   }
 }
 

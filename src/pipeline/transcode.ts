@@ -1,3 +1,4 @@
+import { CAPTIONS_MAX } from '../domain/captions.ts'
 import type { StorageNode } from '../domain/node.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
@@ -201,13 +202,10 @@ async function makeRendition(
   }
 }
 
-/** Tracks of captions that are taken out of one file: the manifest has to stay small. */
-const CAPTIONS_TRACKS_MAX = 32
-
 async function tellLeftOut(ports: TranscodePorts, recording: Id, { streams }: MediaInfo): Promise<void> {
   const beyond = (wanted: 'audio' | 'text', most: number): number =>
     Math.max(0, streams.filter(({ type }) => type === wanted).length - most)
-  const [sounds, captions] = [beyond('audio', SOUND_TRACKS_MAX), beyond('text', CAPTIONS_TRACKS_MAX)]
+  const [sounds, captions] = [beyond('audio', SOUND_TRACKS_MAX), beyond('text', CAPTIONS_MAX)]
   if (sounds + captions === 0) return
   await ports.recordings.addEvent(recording, ports.clock.nowMs(), 'tracks-left-out', { sounds, captions })
 }
@@ -257,7 +255,7 @@ async function makeSmallAssets(
       .map(({ name }) => parseCaptionsTrackName(name).language)
     const tracks = info.streams.filter(({ type, language }) => type === 'text' && !beside.includes(language))
     const kept: KeptAsset[] = []
-    for (const stream of tracks.slice(0, CAPTIONS_TRACKS_MAX)) {
+    for (const stream of tracks.slice(0, CAPTIONS_MAX)) {
       const found = await attempt('captions', async () => {
         const content = await ports.media.captions(input, stream.index, context.signal)
         return [await keep({ kind: 'captions', mediaType: 'text/vtt', name: captionsTrackName(stream), content })]

@@ -9,8 +9,8 @@ import type { WorkInput } from './catalog/recordings.ts'
 export interface SourceRecording {
   readonly info: RecordingInfo
   readonly original: SourceFile
-  /** WebVTT or SubRip beside the recording. */
-  readonly captions: SourceFile | null
+  /** WebVTT or SubRip beside the recording, one for each language. */
+  readonly captions: readonly SourceFile[]
 }
 
 /** Content that can be opened again from the start, as often as needed, until `release`. */
@@ -43,7 +43,8 @@ export interface Intake {
 export interface SourceOffer {
   readonly info: RecordingInfo
   readonly original: SourcePlace
-  readonly captions: SourcePlace | null
+  /** At most `CAPTIONS_MAX`; of the same kind as the original. */
+  readonly captions: readonly SourcePlace[]
 }
 
 export type SourcePlace =
@@ -61,7 +62,7 @@ export type SourcePlace =
 /** Fetches what an offer named, when its work runs. */
 export interface SourceAccess {
   /** @throws E_SOURCE_UNREADABLE when it is gone, E_SOURCE_CHANGED when it is not what was offered */
-  open(input: WorkInput): Promise<{ readonly original: SourceFile; readonly captions: SourceFile | null }>
+  open(input: WorkInput): Promise<Pick<SourceRecording, 'original' | 'captions'>>
   /**
    * Lets go of the source copy after the receipt: the spool always, a file only when its offer said so and it is still the one that was
    * read. Nothing to do is success.

@@ -1,3 +1,4 @@
+import { CAPTIONS_MAX } from '../domain/captions.ts'
 import { mediaTypeOfName } from '../domain/media-type.ts'
 import type { FolderFile } from '../ports/folder.ts'
 
@@ -22,8 +23,8 @@ export interface Candidate {
   readonly sidecar: FolderFile | undefined
   /** Set when the sidecar is `<stem>.json` and several recordings have that stem: whose it is cannot be told. */
   readonly isSidecarShared: boolean
-  /** `.vtt` or `.srt` of the same stem. */
-  readonly captions: FolderFile | undefined
+  /** `<stem>.vtt` or `.srt`, and `<stem>.<language>.vtt` or `.srt`: one for each language, WebVTT before SubRip. */
+  readonly captions: readonly FolderFile[]
   /** `<name>.done` or `<stem>.done`: whoever wrote it says that the recording is finished. */
   readonly isMarkedDone: boolean
   /** The same as long as nothing of it changes. */
@@ -31,6 +32,8 @@ export interface Candidate {
 }
 
 const companionPattern = /\.(?:json|done|vtt|srt)$/i
+/** The stem of captions, and the language behind it. */
+const captionsPattern = /^(.*?[^/])(\.[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*)?\.(vtt|srt)$/is
 
 /** Finds the recordings among a folder's files. */
 export function findCandidates(files: readonly FolderFile[], rules: CandidateRules): Candidate[] {
@@ -38,20 +41,36 @@ export function findCandidates(files: readonly FolderFile[], rules: CandidateRul
   const media = files.filter((file) => isRecording(file, rules))
   const stems = new Map<string, number>()
   for (const { path } of media) stems.set(stemOf(path), (stems.get(stemOf(path)) ?? 0) + 1)
+  const captionsOfStem = findCaptions(files, stems)
   return media.map((file) => {
     const stem = stemOf(file.path)
     const own = byPath.get(`${file.path}.json`)
     const sidecar = own ?? byPath.get(`${stem}.json`)
-    const captions = byPath.get(`${stem}.vtt`) ?? byPath.get(`${stem}.srt`)
+    const captions = captionsOfStem.get(stem) ?? []
     return {
       media: file,
       sidecar,
       isSidecarShared: own === undefined && (stems.get(stem) ?? 0) > 1,
       captions,
       isMarkedDone: byPath.has(`${file.path}.done`) || byPath.has(`${stem}.done`),
-      signature: [file, sidecar, captions].map(shapeOf).join('|'),
+      signature: [file, sidecar, ...captions].map(shapeOf).join('|'),
     }
   })
+}
+
+/** Captions by the stem that they belong to: `talk.de.vtt` is of `talk.de.mp4` where there is one, else of `talk.mp4`. */
+function findCaptions(files: readonly FolderFile[], stems: ReadonlyMap<string, number>): Map<string, FolderFile[]> {
+  const found = new Map<string, Map<string, FolderFile>>()
+  // "talk.de.srt" before "talk.de.vtt": the later one stays
+  for (const file of files.toSorted((a, b) => (a.path.toLowerCase() < b.path.toLowerCase() ? -1 : 1))) {
+    const [, short, language = ''] = captionsPattern.exec(file.path) ?? []
+    if (short === undefined) continue
+    const whole = stemOf(file.path)
+    const [stem, which] = stems.has(whole) ? [whole, ''] : [short, language.toLowerCase()]
+    if (!found.has(stem)) found.set(stem, new Map())
+    found.get(stem)?.set(which, file)
+  }
+  return new Map([...found].map(([stem, captions]) => [stem, [...captions.values()].slice(0, CAPTIONS_MAX)]))
 }
 
 /** Size, time and inode: what tells whether a file is still the one that was seen. */

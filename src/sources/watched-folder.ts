@@ -172,18 +172,22 @@ function infoOf(options: WatchedFolderOptions, media: FolderFile, sidecar: Sidec
   }
 }
 
-/** Captions that the sidecar names, else those of the same stem. */
+/** Captions that the sidecar names, else those that have the recording's name. */
 async function captionsOf(
   options: WatchedFolderOptions,
   { media, captions }: Candidate,
   sidecar: Sidecar | undefined,
-): Promise<SourcePlace | null> {
-  const named = sidecar?.files?.find(({ kind }) => kind === 'captions')?.path
-  if (named === undefined) return captions === undefined ? null : placeOf(options, captions)
+): Promise<SourcePlace[]> {
+  const named = sidecar?.files?.filter(({ kind }) => kind === 'captions') ?? []
+  if (named.length === 0) return captions.map((file) => placeOf(options, file))
   const folderPath = media.path.slice(0, media.path.length - nameOf(media.path).length)
-  const file = await options.folder.stat(`${folderPath}${named}`)
-  if (file === undefined) throw new MosaikError('E_INPUT', 'the sidecar is not right: its captions are not there')
-  return placeOf(options, file)
+  return await Promise.all(
+    named.map(async ({ path }) => {
+      const file = await options.folder.stat(`${folderPath}${path}`)
+      if (file === undefined) throw new MosaikError('E_INPUT', 'the sidecar is not right: its captions are not there')
+      return placeOf(options, file)
+    }),
+  )
 }
 
 function placeOf({ folder, deleteAfterReceipt = false }: WatchedFolderOptions, file: FolderFile) {

@@ -34,7 +34,7 @@ async function client(world: World, deposit: Deposit, beginMs: number): Promise<
           ...{ kind: 'file', path: deposit.path, sizeBytes: deposit.content.length, modifiedAtMs: 1 },
           deleteAfterReceipt: true,
         },
-        captions: null,
+        captions: [],
       })
       const patience = world.time.sleep(CLIENT_PATIENCE_MS).then(() => undefined)
       const deposited = await Promise.race([answer.catch(() => undefined), patience])

@@ -243,7 +243,7 @@ export class World implements WorldView {
             }
           },
         }
-        return Promise.resolve({ original, captions: null })
+        return Promise.resolve({ original, captions: [] })
       },
       release: async (input) => {
         const path = placeOf(input)

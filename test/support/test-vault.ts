@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
@@ -213,7 +213,7 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
         sizeBytes: number
         modifiedAtMs: number
         sha256?: string
-        captionsPath?: string
+        captionsPaths?: readonly string[]
         externalId?: string
         deleteAfterReceipt?: boolean
       },
@@ -234,10 +234,11 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
           deleteAfterReceipt: extra.deleteAfterReceipt ?? false,
           ...(extra.sha256 === undefined ? {} : { sha256: extra.sha256 }),
         },
-        captions:
-          extra.captionsPath === undefined
-            ? null
-            : { kind: 'file', path: extra.captionsPath, sizeBytes: 0, modifiedAtMs: 0, deleteAfterReceipt: false },
+        captions: (extra.captionsPaths ?? []).map((captionsPath) => {
+          const { size, mtimeMs } = statSync(captionsPath)
+          const modifiedAtMs = Math.round(mtimeMs)
+          return { kind: 'file', path: captionsPath, sizeBytes: size, modifiedAtMs, deleteAfterReceipt: false }
+        }),
       })
       return recording
     },

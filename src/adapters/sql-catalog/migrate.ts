@@ -8,6 +8,7 @@ import { epochs } from './migrations/0004-epochs.ts'
 import { titleWordTables } from './migrations/0005-title-words.ts'
 import { sharings } from './migrations/0006-sharings.ts'
 import { stateMemory } from './migrations/0007-state-memory.ts'
+import { severalCaptions } from './migrations/0008-several-captions.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Tables } from './schema.ts'
 
@@ -19,6 +20,7 @@ export const migrations: readonly Migration[] = [
   titleWordTables,
   sharings,
   stateMemory,
+  severalCaptions,
 ]
 
 /** Version of the schema that this release reads and writes. */

@@ -23,8 +23,8 @@ export const uploadDescriptions: readonly Description[] = [
     ...{ id: 'createUpload', method: 'post', path: '/uploads', ...forHosts },
     summary: { en: 'Begins a resumable upload (tus 1.0.0)', de: 'Beginnt ein fortsetzbares Hochladen (tus 1.0.0)' },
     about: {
-      en: 'Metadata, each value in Base64: filename, title, host, and optionally kind (recording or captions), hostName, hostEmail, startedAt, source, externalId, captionsUpload, sha256.',
-      de: 'Metadaten, jeder Wert in Base64: filename, title, host und wahlweise kind (recording oder captions), hostName, hostEmail, startedAt, source, externalId, captionsUpload, sha256.',
+      en: 'Metadata, each value in Base64: filename, title, host, and optionally kind (recording or captions), hostName, hostEmail, startedAt, source, externalId, captionsUpload (ids of uploads of captions, with a comma in between), sha256.',
+      de: 'Metadaten, jeder Wert in Base64: filename, title, host und wahlweise kind (recording oder captions), hostName, hostEmail, startedAt, source, externalId, captionsUpload (ids hochgeladener Untertitel, mit Komma dazwischen), sha256.',
     },
     requestHeaders: [
       resumable,

@@ -6,7 +6,7 @@ import type { WorkCatalog } from '../../ports/catalog/recordings.ts'
 import type { Intake } from '../../ports/source.ts'
 import type { Spool } from '../../ports/spool.ts'
 import type { Clock, Log } from '../../ports/system.ts'
-import { isRecording, recordingInfoOf } from './metadata.ts'
+import { captionsUploadsOf, isRecording, recordingInfoOf } from './metadata.ts'
 
 /** What the end of an upload needs. */
 export interface FinishPorts {
@@ -26,15 +26,20 @@ export function checkLength(lengthBytes: number, { metadata }: Pick<UploadRow, '
   }
 }
 
-/** The complete captions upload that a recording names, when it is the same sender's. */
+/** The complete captions uploads that a recording names, where they are the same sender's; and the ids that are not. */
 export async function captionsOf(
   uploads: UploadCatalog,
   { metadata, organisation, owner }: Pick<UploadRow, 'metadata' | 'organisation' | 'owner'>,
-): Promise<UploadRow | undefined> {
-  const id = metadata['captionsUpload']
-  const row = id === undefined ? undefined : await uploads.upload(id)
-  if (row === undefined || row.organisation !== organisation || row.owner !== owner) return undefined
-  return !isRecording(row) && row.state === 'complete' ? row : undefined
+): Promise<{ readonly found: readonly UploadRow[]; readonly missing: readonly Id[] }> {
+  const found: UploadRow[] = []
+  const missing: Id[] = []
+  for (const id of captionsUploadsOf(metadata)) {
+    const row = await uploads.upload(id)
+    const isOwn = row !== undefined && row.organisation === organisation && row.owner === owner
+    if (isOwn && !isRecording(row) && row.state === 'complete') found.push(row)
+    else missing.push(id)
+  }
+  return { found, missing }
 }
 
 /**
@@ -60,19 +65,17 @@ export async function settle(ports: FinishPorts, row: UploadRow): Promise<Upload
 
 async function deposit(ports: FinishPorts, row: UploadRow): Promise<UploadRow> {
   const { uploads, intake, log } = ports
-  const captions = await captionsOf(uploads, row)
-  if (captions === undefined && row.metadata['captionsUpload'] !== undefined) {
-    log.warn('upload.captions-gone', { upload: row.id })
-  }
+  const { found: captions, missing } = await captionsOf(uploads, row)
+  if (missing.length > 0) log.warn('upload.captions-gone', { upload: row.id, captions: missing })
   const { recording, created } = await intake.deposit(row.organisation, {
     info: recordingInfoOf(row),
     original: { kind: 'upload', upload: row.id },
-    captions: captions === undefined ? null : { kind: 'upload', upload: captions.id },
+    captions: captions.map(({ id }) => ({ kind: 'upload', upload: id })),
   })
   const isOurs = created || (await isMadeOf(ports, recording, row.id))
   // The state is left alone when it is ours: the store job may have consumed the upload in the meantime.
   const change = isOurs ? { recording } : ({ recording, state: 'consumed' } as const)
-  for (const id of [row.id, ...(captions === undefined ? [] : [captions.id])]) {
+  for (const { id } of [row, ...captions]) {
     if (!isOurs) await ports.spool.remove(id)
     await updateIfThere(ports, id, change)
   }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { CAPTIONS_MAX } from '../../domain/captions.ts'
+import { isId } from '../../domain/ids.ts'
 import { answerSchemas, idSchema as id, told } from '../api/described.ts'
 import { safeFileName } from '../headers.ts'
 
@@ -48,8 +50,14 @@ export const recordingMetadata = z.strictObject({
   externalId: words(500).optional(),
   /** Of the whole file; the vault refuses content that has another one. */
   sha256: sha256.optional(),
-  /** Id of a complete upload of kind `captions`. */
-  captionsUpload: id.optional(),
+  /** Ids of complete uploads of kind `captions`, one for each language, with a comma in between. */
+  captionsUpload: z
+    .string()
+    .transform((text) => text.replace(/\s+/g, ''))
+    .refine((text) => text.split(',').every(isId), 'must be ids of uploads, with a comma in between')
+    .refine((text) => new Set(text.split(',')).size === text.split(',').length, 'must not name an upload twice')
+    .refine((text) => text.split(',').length <= CAPTIONS_MAX, `must name at most ${CAPTIONS_MAX} uploads`)
+    .optional(),
 })
 
 /** Answer of `GET /uploads/:id`. */

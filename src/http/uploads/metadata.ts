@@ -1,4 +1,5 @@
 import { MosaikError } from '../../domain/errors.ts'
+import type { Id } from '../../domain/ids.ts'
 import type { RecordingInfo } from '../../domain/recording.ts'
 import type { UploadRow } from '../../ports/catalog/access.ts'
 import { issueWords } from '../api/parsed.ts'
@@ -22,6 +23,11 @@ export function checkedMetadata(given: Readonly<Record<string, string | null>>):
 /** True when the upload is a recording, and not captions for one. */
 export function isRecording({ metadata }: Pick<UploadRow, 'metadata'>): boolean {
   return metadata['kind'] !== 'captions'
+}
+
+/** Ids of the captions that a recording names. */
+export function captionsUploadsOf({ captionsUpload }: UploadRow['metadata']): readonly Id[] {
+  return captionsUpload?.split(',') ?? []
 }
 
 /** What an upload says of its recording. */

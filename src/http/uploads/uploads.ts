@@ -118,8 +118,8 @@ function tusServer(
       const metadata = checkedMetadata(upload.metadata ?? {})
       if (upload.size !== undefined) checkLength(upload.size, { metadata })
       if (metadata['captionsUpload'] !== undefined) {
-        const captions = await captionsOf(uploads, { metadata, organisation, owner: token })
-        if (captions === undefined) {
+        const { missing } = await captionsOf(uploads, { metadata, organisation, owner: token })
+        if (missing.length > 0) {
           throw new MosaikError('E_INPUT', 'captionsUpload: there is no complete upload of captions with this id')
         }
       }

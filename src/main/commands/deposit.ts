@@ -4,6 +4,7 @@ import { basename, extname } from 'node:path'
 import { Upload } from 'tus-js-client'
 import { z } from 'zod'
 import { describeFile } from '../../adapters/file-source.ts'
+import { CAPTIONS_MAX } from '../../domain/captions.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { VaultClient } from '../client.ts'
 import type { Screen } from '../screen.ts'
@@ -14,7 +15,7 @@ export interface DepositOptions {
   readonly host: string
   readonly hostName?: string | undefined
   readonly hostEmail?: string | undefined
-  readonly captions?: string | undefined
+  readonly captions: readonly string[]
   readonly startedAt?: string | undefined
   readonly externalId?: string | undefined
   readonly wait: boolean
@@ -36,7 +37,11 @@ export async function deposit(
   }
   const file = await describeFile(path)
   if (file.sizeBytes === 0) throw new MosaikError('E_SOURCE_EMPTY', `${path} is empty: there is nothing to keep`)
-  const captionsUpload = options.captions === undefined ? undefined : await uploadCaptions(client, options.captions)
+  if (options.captions.length > CAPTIONS_MAX) {
+    throw new MosaikError('E_INPUT', `a recording has at most ${CAPTIONS_MAX} files of captions beside it`)
+  }
+  const captions: string[] = []
+  for (const one of options.captions) captions.push(await uploadCaptions(client, one))
   const sha256 = await hashFile(path, file.sizeBytes, (fraction) =>
     screen.bars([{ label: 'read', fraction, note: '' }]),
   )
@@ -54,7 +59,7 @@ export async function deposit(
       startedAt: options.startedAt,
       source: 'cli',
       externalId: options.externalId,
-      captionsUpload,
+      captionsUpload: captions.length === 0 ? undefined : captions.join(','),
       sha256,
     }),
     (fraction) => screen.bars([{ label: 'upload', fraction, note: '' }]),

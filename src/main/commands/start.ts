@@ -92,7 +92,8 @@ async function depositAndLink(
   path: string,
   extra: { readonly captionsPath?: string; readonly title?: string; readonly isOurs?: boolean } = {},
 ): Promise<{ recording: Id; url: string }> {
-  const { sizeBytes, modifiedAtMs } = await describeFile(path)
+  const original = await placeOf(path, extra.isOurs ?? false)
+  const { sizeBytes, modifiedAtMs } = original
   const { recording, created } = await running.vault.intake.deposit(running.organisation, {
     info: {
       title: extra.title ?? basename(path, extname(path)),
@@ -101,17 +102,18 @@ async function depositAndLink(
       participants: [],
       startedAtMs: modifiedAtMs,
     },
-    original: { kind: 'file', path, sizeBytes, modifiedAtMs, deleteAfterReceipt: extra.isOurs ?? false },
-    captions:
-      extra.captionsPath === undefined
-        ? null
-        : { kind: 'file', path: extra.captionsPath, sizeBytes: 0, modifiedAtMs: 0, deleteAfterReceipt: false },
+    original,
+    captions: extra.captionsPath === undefined ? [] : [await placeOf(extra.captionsPath, extra.isOurs ?? false)],
   })
   screen.say(`  ${created ? 'Deposited' : 'Already deposited:'} ${basename(path)} as ${recording}`)
   await waitForRecording(running.client, screen, recording)
   const link = await requestLink(running.client, recording, { download: false })
   screen.say(`\n  Watch it: ${link.url}\n  (valid until ${link.expiresAt}; \`npx mosaik revoke ${link.id}\` ends it)\n`)
   return { recording, url: link.url }
+}
+
+async function placeOf(path: string, deleteAfterReceipt: boolean) {
+  return { kind: 'file', path, ...(await describeFile(path)), deleteAfterReceipt } as const
 }
 
 function untilStopped(): Promise<string> {

@@ -102,7 +102,7 @@ export type WorkInput =
       readonly sizeBytes: number
       readonly modifiedAtMs: number
       readonly deleteAfterReceipt: boolean
-      readonly captionsPath: string | null
+      readonly captions: readonly CaptionsFile[]
       /** What the source says of the content, hexadecimal. */
       readonly sha256: string | null
       readonly people: SourcePeople | null
@@ -110,10 +110,17 @@ export type WorkInput =
   | {
       readonly kind: 'upload'
       readonly upload: Id
-      readonly captionsUpload: Id | null
+      readonly captionsUploads: readonly Id[]
       readonly people: SourcePeople | null
     }
   | { readonly kind: 'vault' }
+
+/** Captions beside a recording, as they were when it was offered. */
+export interface CaptionsFile {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly modifiedAtMs: number
+}
 
 /** People that a source names; they go into the sealed manifest and are dropped here when the work is finished. */
 export interface SourcePeople {

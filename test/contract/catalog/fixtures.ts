@@ -73,7 +73,7 @@ export const fileInput: WorkInput = {
   sizeBytes: 5_000_000_000_000,
   modifiedAtMs: day - 5000,
   deleteAfterReceipt: true,
-  captionsPath: null,
+  captions: [],
   sha256: null,
   people: {
     hostName: 'Zoë Fingerhut',

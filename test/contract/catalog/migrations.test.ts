@@ -34,11 +34,49 @@ async function fillOld(dialect: DialectName, kysely: Kysely<Tables>): Promise<st
       kysely,
     )
   }
+  await fillOldWork(kysely, organisation)
   return organisation
+}
+
+const oldInputs = {
+  file: { kind: 'file', path: "/in/a's.mp4", sizeBytes: 5, deleteAfterReceipt: true, captionsPath: '/in/ä"\\.vtt' },
+  bareFile: { kind: 'file', path: '/in/b.mp4', captionsPath: null, people: { hostName: 'Ada', participants: [] } },
+  upload: { kind: 'upload', upload: 'u', captionsUpload: 'c', people: null },
+  bareUpload: { kind: 'upload', upload: 'u', captionsUpload: null },
+  vault: { kind: 'vault' },
+}
+
+/** Work as it was when a recording had one file of captions beside it. */
+async function fillOldWork(kysely: Kysely<Tables>, organisation: string): Promise<void> {
+  const { rows } = await sql<{ id: string }>`select id from recordings limit 1`.execute(kysely)
+  for (const [stage, input] of Object.entries(oldInputs)) {
+    await sql`insert into work (id, recording, organisation, stage, state, input, attempts_count, run_at_ms, fence, done_units)
+      values (${newId()}, ${rows[0]?.id}, ${organisation}, ${stage}, 'pending', ${JSON.stringify(input)}, 0, 1, 0, 0)`.execute(
+      kysely,
+    )
+  }
+}
+
+async function expectCaptions(catalog: Catalog, organisation: string): Promise<void> {
+  const works = []
+  for (const { id } of await catalog.recordings.list({ organisation, limit: 10 }))
+    works.push(...(await catalog.work.ofRecording(id)))
+  const { captionsPath, ...file } = oldInputs.file
+  const { captionsPath: _none, ...bareFile } = oldInputs.bareFile
+  const { captionsUpload, ...upload } = oldInputs.upload
+  const { captionsUpload: _neither, ...bareUpload } = oldInputs.bareUpload
+  expect(Object.fromEntries(works.map(({ stage, input }) => [stage, input]))).toEqual({
+    file: { ...file, captions: [{ path: captionsPath, sizeBytes: -1, modifiedAtMs: 0 }] },
+    bareFile: { ...bareFile, captions: [] },
+    upload: { ...upload, captionsUploads: [captionsUpload] },
+    bareUpload: { ...bareUpload, captionsUploads: [] },
+    vault: { kind: 'vault' },
+  })
 }
 
 async function expectFound(catalog: Catalog, organisation: string): Promise<void> {
   await catalog.migrate()
+  await expectCaptions(catalog, organisation)
   await catalog.recordings.create(aRecording(organisation, { title: 'Another meeting', atMs: 4 }))
   const titles = async (search: string): Promise<string[]> =>
     (await catalog.recordings.list({ organisation, search, limit: 10 })).map(({ title }) => title)
@@ -48,7 +86,7 @@ async function expectFound(catalog: Catalog, organisation: string): Promise<void
 }
 
 describe('a catalog of an older release', () => {
-  test('SQLite: titles are found after the migration, and new ones', async () => {
+  test('SQLite: after the migration titles are found, and new ones; captions are lists', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mosaik-catalog-'))
     try {
       const path = join(folder, 'catalog.sqlite')

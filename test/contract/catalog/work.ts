@@ -165,7 +165,7 @@ export function workSuite(underTest: () => CatalogUnderTest): void {
       expect((await catalog.work.get(work))?.state).toBe('done')
 
       const people = { hostName: 'Fingerhut', hostEmail: null, participants: [] }
-      const input = { kind: 'upload', upload: newId(), captionsUpload: null, people } as const
+      const input = { kind: 'upload', upload: newId(), captionsUploads: [], people } as const
       const release = await catalog.work.add({ id: newId(), recording, stage: 'release', input, runAtMs: day })
       const claimed = await catalog.work.claim(release.id, day, 1000)
       await catalog.work.finish({ work: release.id, fence: claimed?.fence ?? 0 }, day)

@@ -96,7 +96,7 @@ beforeAll(async () => {
   film = readFileSync(path)
   const captionsPath = join(outside, 'meeting.vtt')
   writeFileSync(captionsPath, `WEBVTT\n\n00:00.000 --> 00:01.000\n${CAPTION}\n`)
-  recording = await vault.deposit(path, { ...(await describeFile(path)), captionsPath })
+  recording = await vault.deposit(path, { ...(await describeFile(path)), captionsPaths: [captionsPath] })
   // One run that is broken off on the way, too: its remains are searched as well.
   const shutdown = new AbortController()
   const work = await vault.workOf(recording, 'store')

@@ -43,9 +43,11 @@ describe('transcode', () => {
       ...'-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -c:a aac'.split(' '),
       path,
     )
-    const captionsPath = join(folder, 'meeting.srt')
-    writeFileSync(captionsPath, '1\n00:00:01,000 --> 00:00:02,000\nGrüezi\n')
-    const recording = await vault.deposit(path, { ...(await describeFile(path)), captionsPath })
+    const captionsPaths = ['meeting.srt', 'meeting.en.vtt', 'meeting.fr.vtt'].map((name) => join(folder, name))
+    writeFileSync(captionsPaths[0]!, '1\n00:00:01,000 --> 00:00:02,000\nGrüezi\n')
+    writeFileSync(captionsPaths[1]!, 'no captions at all')
+    writeFileSync(captionsPaths[2]!, 'WEBVTT\n\n00:01.000 --> 00:02.000\nSalut\n')
+    const recording = await vault.deposit(path, { ...(await describeFile(path)), captionsPaths })
     await vault.runDue()
 
     const row = await vault.catalog.recordings.get(recording, vault.organisation)
@@ -55,6 +57,7 @@ describe('transcode', () => {
     expect(manifest.assets.map(({ kind, name }) => `${kind} ${name}`)).toEqual([
       'original meeting.mp4',
       'captions und',
+      'captions fr',
       'rendition 720p',
       'rendition 360p',
       'rendition audio',
@@ -72,6 +75,10 @@ describe('transcode', () => {
     const found = execFileSync('ffprobe', ['-v', 'error', ...entries, sprite]).toString()
     expect(found.trim()).toBe('mjpeg,960,90')
     expect((await readAsset(recording, 'und')).toString()).toContain('00:00:01.000 --> 00:00:02.000\nGrüezi')
+    expect((await readAsset(recording, 'fr')).toString()).toContain('Salut')
+    // the others are no worse for the one that is none
+    const refused = (await vault.recordings.events(recording)).filter(({ kind }) => kind === 'captions-refused')
+    expect(refused).toMatchObject([{ fields: { code: 'E_INPUT' } }])
     expect(await readAsset(recording, 'meeting.mp4')).toEqual(readFileSync(path))
     for (const name of ['720p', '360p']) {
       const copy = join(folder, `${name}.mp4`)

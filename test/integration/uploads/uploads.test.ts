@@ -66,7 +66,7 @@ describe('tus-js-client', () => {
       startedAtMs: Date.parse(startedAt),
     })
     const [work] = await stage.catalog.work.ofRecording(seen.recording ?? '')
-    expect(work).toMatchObject({ stage: 'store', input: { kind: 'upload', upload: id, captionsUpload: null } })
+    expect(work).toMatchObject({ stage: 'store', input: { kind: 'upload', upload: id, captionsUploads: [] } })
     expect(stage.announced).toEqual([work?.id])
     expect((await stage.catalog.uploads.upload(id))?.metadata).toMatchObject({ filename: 'Weekly meeting.mp4', sha256 })
     expect(Buffer.compare(await stage.stored(id, content.length), content)).toBe(0)
@@ -243,12 +243,19 @@ describe('an upload', () => {
     expect(done.status).toBe(204)
     expect(done.headers.get('mosaik-recording')).toBeNull()
     expect(await recordings()).toEqual([])
-    const id = await create(500, { ...metadata, captionsUpload: captions })
+    const others = await create(100, { kind: 'captions', filename: 'a.de.vtt' })
+    const half = await stage.send('POST', '', {
+      'upload-length': '5',
+      ...metadataOf({ ...metadata, captionsUpload: `${captions},${others}` }),
+    })
+    expect(half).toMatchObject({ status: 400, body: { detail: expect.stringMatching(/captionsUpload/) as string } })
+    await patch(others, 0, content.slice(0, 100))
+    const id = await create(500, { ...metadata, captionsUpload: `${captions}, ${others}` })
     await patch(id, 0, content.slice(0, 500))
     const { recording } = await view(id)
     const [work] = await stage.catalog.work.ofRecording(recording ?? '')
-    expect(work?.input).toMatchObject({ upload: id, captionsUpload: captions })
-    expect((await view(captions)).recording).toBe(recording)
+    expect(work?.input).toMatchObject({ upload: id, captionsUploads: [captions, others] })
+    for (const one of [captions, others]) expect((await view(one)).recording).toBe(recording)
   })
 })
 
@@ -262,6 +269,7 @@ describe('creation refuses in plain words', () => {
     ['a time without a zone', '5', { ...metadata, startedAt: '2026-11-23T08:00:00' }, 400, /startedAt.*zone/],
     ['a hash that is none', '5', { ...metadata, sha256: 'abc' }, 400, /sha256/],
     ['captions that are no id', '5', { ...metadata, captionsUpload: '../x' }, 400, /captionsUpload/],
+    ['captions twice', '5', { ...metadata, captionsUpload: Array(2).fill('0'.repeat(32)).join() }, 400, /twice/],
     ['captions that do not exist', '5', { ...metadata, captionsUpload: '0'.repeat(32) }, 400, /captionsUpload/],
     ['huge captions', String(captionsMaxBytes + 1), { kind: 'captions' }, 400, /captions must have at most/],
     ['a title with control characters', '5', { ...metadata, title: 'a\u0000b' }, 400, /title/],

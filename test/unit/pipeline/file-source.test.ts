@@ -27,7 +27,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-const more = { captionsPath: null, sha256: null, people: null, deleteAfterReceipt: true, kind: 'file' as const }
+const more = { captions: [], sha256: null, people: null, deleteAfterReceipt: true, kind: 'file' as const }
 const offer = async (of = path) => ({ ...more, path: of, ...(await describeFile(of)) })
 
 async function read(input: Awaited<ReturnType<typeof offer>>, during?: (chunks: number) => void): Promise<Buffer> {
@@ -103,12 +103,25 @@ describe('letting go of the source', () => {
   it('deletes the file and its captions once, and only when the offer said so', async () => {
     const captionsPath = join(folder, 'meeting.vtt')
     writeFileSync(captionsPath, 'WEBVTT\n')
-    const input = { ...(await offer()), captionsPath }
+    const captions = [{ path: captionsPath, ...(await describeFile(captionsPath)) }]
+    const input = { ...(await offer()), captions }
     await releaseFile({ ...input, deleteAfterReceipt: false })
     expect(existsSync(path)).toBe(true)
     await releaseFile(input)
     expect([existsSync(path), existsSync(captionsPath)]).toEqual([false, false])
     await releaseFile(input)
+  })
+
+  it('keeps captions that were changed since, and those of which nothing is known', async () => {
+    const [changed, gone, unknown] = ['a.de.vtt', 'a.en.vtt', 'a.fr.vtt'].map((name) => join(folder, name))
+    for (const one of [changed!, gone!, unknown!]) writeFileSync(one, 'WEBVTT\n')
+    const captions = []
+    for (const one of [changed!, gone!]) captions.push({ path: one, ...(await describeFile(one)) })
+    captions.push({ path: unknown!, sizeBytes: -1, modifiedAtMs: 0 })
+    writeFileSync(changed!, 'WEBVTT\n\nmore')
+    rmSync(gone!)
+    await releaseFile({ ...(await offer()), captions })
+    expect([path, changed!, unknown!].map((one) => existsSync(one))).toEqual([false, true, true])
   })
 
   it('keeps what was put there since', async () => {

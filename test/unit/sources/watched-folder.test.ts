@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type { Folder, FolderFile } from '../../../src/ports/folder.ts'
-import type { SourceOffer } from '../../../src/ports/source.ts'
+import type { SourceOffer, SourcePlace } from '../../../src/ports/source.ts'
 import {
   createWatchedFolder,
   startWatchedFolder,
@@ -68,7 +68,8 @@ beforeEach(() => {
   at = stage()
 })
 
-const paths = (): string[] => at.offers.map(({ original }) => (original.kind === 'file' ? original.path : ''))
+const pathOf = (place: SourcePlace): string => (place.kind === 'file' ? place.path : '')
+const paths = (): string[] => at.offers.map(({ original }) => pathOf(original))
 
 describe('a recording is taken', () => {
   it('when it looked the same on two polls far enough apart', async () => {
@@ -204,17 +205,54 @@ describe('what it says', () => {
             deleteAfterReceipt: true,
           },
         },
-        captions: {
-          ...{
+        captions: [
+          {
             kind: 'file',
             path: '/in/talks/Weekly meeting.srt',
             sizeBytes: 5,
             modifiedAtMs: 1000,
             deleteAfterReceipt: true,
           },
-        },
+        ],
       },
     ])
+  })
+
+  it('has captions in several languages, each of one recording, WebVTT before SubRip', async () => {
+    for (const path of ['talk.mp4', 'talk.de.mp4', 'talk.rec.mp4', 'walk.mp4', 'mp4.mkv']) at.folder.put(path)
+    const captions = ['talk.vtt', 'talk.en.srt', 'talk.en.vtt', 'talk.pt-BR.VTT', 'talk.de.vtt', 'talk.de.fr.srt']
+    for (const path of [...captions, 'talk.notes.of.vtt', 'walk.EN.vtt', '.de.vtt']) at.folder.put(path, 'words')
+    await at.pollAfter(0)
+    await at.pollAfter(60)
+    const found = at.offers.map((offer) => [pathOf(offer.original), ...offer.captions.map(pathOf)])
+    expect(found.sort()).toEqual([
+      ['/in/mp4.mkv'],
+      ['/in/talk.de.mp4', '/in/talk.de.fr.srt', '/in/talk.de.vtt'],
+      ['/in/talk.mp4', '/in/talk.en.vtt', '/in/talk.pt-BR.VTT', '/in/talk.vtt'],
+      ['/in/talk.rec.mp4'],
+      ['/in/walk.mp4', '/in/walk.EN.vtt'],
+    ])
+  })
+
+  it('waits for captions that are still being written', async () => {
+    at.folder.put('talk.mp4')
+    at.folder.put('talk.de.vtt', 'words')
+    await at.pollAfter(0)
+    at.folder.put('talk.en.vtt', 'wor')
+    await at.pollAfter(60)
+    at.folder.put('talk.en.vtt', 'words', 2_000)
+    await at.pollAfter(60)
+    expect(at.offers).toEqual([])
+    await at.pollAfter(60)
+    expect(at.offers[0]?.captions).toMatchObject([{ sizeBytes: 5 }, { path: '/in/talk.en.vtt', sizeBytes: 5 }])
+  })
+
+  it('leaves captions beyond the thirty-second', async () => {
+    at.folder.put('talk.mp4')
+    for (let i = 0; i < 40; i++) at.folder.put(`talk.a${String.fromCharCode(97 + (i % 26))}-${10 + i}.vtt`, 'words')
+    await at.pollAfter(0)
+    await at.pollAfter(60)
+    expect(at.offers[0]?.captions).toHaveLength(32)
   })
 
   it.each(['a.json', 'a.mp4.json'])('comes from %s', async (path) => {
@@ -234,7 +272,7 @@ describe('what it says', () => {
           startedAtMs: Date.parse('2026-11-23T07:01:00Z'),
         },
         original: { path: '/in/a.mp4', sha256: 'ab'.repeat(32), deleteAfterReceipt: false },
-        captions: { path: '/in/words.srt' },
+        captions: [{ path: '/in/words.srt' }],
       },
     ])
   })
