@@ -20,6 +20,7 @@ describe('a command that is used wrongly', () => {
     [['link', '--json'], "missing required argument 'recording'"],
     [['--json', 'ls', '--limit', '3'], "unknown option '--limit'"],
     [['nodes', 'set', '--json'], "missing required argument 'node'"],
+    [['nodes', 'credentials', 'x', '--json'], "required option '--access-key <id>' not specified"],
     [['--json'], 'a command is missing; `npx mosaik --help` lists them'],
   ])('%j is told in JSON, and in nothing else', (args, message) => {
     const { status, stdout, stderr } = mosaik(...args)
