@@ -77,7 +77,7 @@ export interface Links {
   session(grant: string, cookieSecret: string): Promise<Link | undefined>
   /**
    * Watches over a running stream: asks every two seconds whether the session still lives and aborts with E_LINK_INVALID when not.
-   * A catalog that does not answer twice in a row counts as no. Stops by itself when `abort` is aborted.
+   * A catalog that fails or is silent twice in a row counts as no. Stops by itself when `abort` is aborted.
    */
   guard(grant: string, cookieSecret: string, abort: AbortController): { stop(): void }
   /** Forgets sessions that have ended. */
@@ -92,6 +92,8 @@ export const GUARD_INTERVAL_MS = 2_000
 const SLIDE_EVERY_MS = 60_000
 /** One unanswered check is tolerated. */
 const GUARD_MISSES = 2
+/** A check without an answer for that long is an unanswered one; two in a row end before 5 s, too. */
+const GUARD_PATIENCE_MS = 750
 /** Wrong passcodes that a link bears, and how long it checks none then. */
 export const PASSCODE_LIMIT: PasscodeLimit = { maxFailures: 5, lockMs: 15 * 60_000 }
 const MAX_VIEWS_LIMIT = 1_000_000
@@ -191,16 +193,29 @@ export function createLinks({ catalog, keyring, passcodes, clock, random }: Link
     guard(grant, cookieSecret, abort) {
       const stop = new AbortController()
       const over = AbortSignal.any([stop.signal, abort.signal])
+      /** Whether the session lives; `undefined` without an answer. */
+      async function ask(): Promise<boolean | undefined> {
+        const answered = new AbortController()
+        try {
+          return await Promise.race([
+            session(grant, cookieSecret).then((link) => link !== undefined),
+            clock.sleep(GUARD_PATIENCE_MS, AbortSignal.any([over, answered.signal])).then(() => undefined),
+          ])
+        } catch {
+          return undefined
+        } finally {
+          answered.abort()
+        }
+      }
       async function watch(): Promise<void> {
         let misses = 0
+        let askedAtMs = clock.monotonicMs()
         while (misses < GUARD_MISSES) {
-          await clock.sleep(GUARD_INTERVAL_MS, over)
-          try {
-            if ((await session(grant, cookieSecret)) === undefined) break
-            misses = 0
-          } catch {
-            misses += 1
-          }
+          await clock.sleep(Math.max(0, askedAtMs + GUARD_INTERVAL_MS - clock.monotonicMs()), over)
+          askedAtMs = clock.monotonicMs()
+          const isLive = await ask()
+          if (isLive === false) break
+          misses = isLive === undefined ? misses + 1 : 0
         }
         if (!over.aborted)
           abort.abort(new MosaikError('E_LINK_INVALID', 'the session ended while a stream was running'))

@@ -6,7 +6,7 @@ export type RangeAnswer =
 
 const unitPattern = /^bytes=(.*)$/i
 const specPattern = /^\s*(\d*)-(\d*)\s*$/
-/** More digits than any size has; keeps numbers exact. */
+/** More digits than any size has; keeps numbers exact. An end with more of them is behind every end. */
 const MAX_DIGITS = 15
 
 /**
@@ -23,11 +23,11 @@ export function parseRange(header: string | undefined, sizeBytes: number): Range
   if (list.includes(',')) return { kind: 'unsatisfiable' }
   const [, first, last] = specPattern.exec(list) ?? []
   if (first === undefined || last === undefined || (first === '' && last === '')) return { kind: 'whole' }
-  if (first.length > MAX_DIGITS || last.length > MAX_DIGITS) return { kind: 'unsatisfiable' }
-  if (first === '') return part(Math.max(0, sizeBytes - Number(last)), sizeBytes)
-  const endBytes = last === '' ? sizeBytes : Math.min(sizeBytes, Number(last) + 1)
-  if (last !== '' && Number(last) < Number(first)) return { kind: 'whole' }
-  return part(Number(first), endBytes)
+  if (first.length > MAX_DIGITS) return { kind: 'unsatisfiable' }
+  const lastBytes = last === '' || last.length > MAX_DIGITS ? Number.MAX_SAFE_INTEGER : Number(last)
+  if (first === '') return part(Math.max(0, sizeBytes - lastBytes), sizeBytes)
+  if (lastBytes < Number(first)) return { kind: 'whole' }
+  return part(Number(first), Math.min(sizeBytes, lastBytes + 1))
 }
 
 /**

@@ -17,6 +17,8 @@ export class MemoryLinks implements LinkCatalog {
   readonly calls: string[] = []
   /** While set, each call rejects with it. */
   failure: Error | undefined
+  /** While set, no call is ever answered. */
+  isSilent = false
 
   async addLink({ passcodeHash, ...link }: NewLink): Promise<void> {
     await this.#turn('addLink')
@@ -101,7 +103,7 @@ export class MemoryLinks implements LinkCatalog {
 
   async #turn(name: string): Promise<void> {
     this.calls.push(name)
-    await Promise.resolve()
+    await (this.isSilent ? new Promise<never>(() => undefined) : Promise.resolve())
     if (this.failure !== undefined) throw this.failure
   }
 }

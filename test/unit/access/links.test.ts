@@ -227,6 +227,24 @@ describe('a session', () => {
     expect(abort.signal.aborted).toBe(true)
   })
 
+  it('ends in time when the catalog is silent, and not for one late answer', async () => {
+    const { clock, links, catalog, grant, cookieSecret } = await begun()
+    const abort = new AbortController()
+    links.guard(grant, cookieSecret, abort)
+    let passedMs = 0
+    const pass = async (ms: number) => {
+      for (const end = passedMs + ms; passedMs < end; passedMs += 250) await clock.move(250)
+    }
+    catalog.isSilent = true
+    await pass(3_000)
+    catalog.isSilent = false
+    await pass(3_000)
+    catalog.isSilent = true
+    expect(abort.signal.aborted).toBe(false)
+    await pass(5_000 - 250)
+    expect(isMosaikError(abort.signal.reason, 'E_LINK_INVALID')).toBe(true)
+  })
+
   it('is not watched any more once the stream has ended', async () => {
     const { clock, links, catalog, grant, cookieSecret } = await begun()
     const abort = new AbortController()

@@ -15,6 +15,8 @@ describe('Range', () => {
     ['bytes=-1', part(99, 100)],
     ['bytes=-100', part(0, 100)],
     ['bytes=-1000', part(0, 100)],
+    ['bytes=10-18446744073709551615', part(10, 100)],
+    ['bytes=-18446744073709551615', part(0, 100)],
     ['BYTES= 5 - 6', whole],
     ['bytes= 5-6 ', part(5, 7)],
     // behind the end
