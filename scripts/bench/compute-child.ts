@@ -37,9 +37,9 @@ async function split(scheme: Scheme, path: string): Promise<number> {
   const file = openSync(path, 'r')
   const result = await timed(async () => {
     let bytes = 0
-    const inFlight: Promise<Uint8Array<ArrayBuffer>[]>[] = []
+    const inFlight: Promise<Uint8Array[]>[] = []
     for (let segment = 0; ; segment += RUN_SEGMENTS) {
-      const plaintext = engine.takePlaintext(RUN_SEGMENTS)
+      const plaintext = engine.takeMemory(RUN_SEGMENTS * SEGMENT_PLAIN_BYTES)
       if (readSync(file, plaintext) < plaintext.length) break
       bytes += plaintext.length
       inFlight.push(splitter.split(segment, plaintext, false))

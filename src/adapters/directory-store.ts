@@ -93,7 +93,7 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
-  async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal, into?: Uint8Array): Promise<Uint8Array> {
     const path = objectPath(this.#root, key)
     if (range !== undefined) checkRange(range)
     checkSignal(signal)
@@ -107,7 +107,10 @@ class DirectoryStore implements ObjectStore {
         if (range === undefined && size > WHOLE_READ_BYTES) {
           throw new MosaikError('E_INPUT', `${key} has ${size} bytes: read it in ranges`, { key, sizeBytes: size })
         }
-        return await this.#read(file, key, offsetBytes, lengthBytes, signal)
+        // neither pooled, since it is memory of its own, nor zeroed, since every byte is written
+        const bytes = into ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+        await this.#fill(file, key, offsetBytes, bytes, signal)
+        return bytes
       } finally {
         await file.close()
       }
@@ -167,22 +170,20 @@ class DirectoryStore implements ObjectStore {
     return this.#presentOrMounted(open(path, constants.O_RDONLY | constants.O_NOFOLLOW))
   }
 
-  async #read(
+  async #fill(
     file: FileHandle,
     key: ObjectKey,
     offsetBytes: number,
-    lengthBytes: number,
+    bytes: Uint8Array,
     signal: AbortSignal,
-  ): Promise<Uint8Array<ArrayBuffer>> {
-    // neither pooled, since it is memory of its own, nor zeroed, since every byte is written
-    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+  ): Promise<void> {
+    const lengthBytes = bytes.length
     for (let done = 0; done < lengthBytes;) {
       checkSignal(signal)
       const { bytesRead } = await file.read(bytes, done, lengthBytes - done, offsetBytes + done)
       if (bytesRead === 0) throw this.#tooShort(key, offsetBytes + lengthBytes, offsetBytes + done)
       done += bytesRead
     }
-    return bytes
   }
 
   /** @throws E_NODE_UNREACHABLE when the root or its marker is not there. */

@@ -10,6 +10,7 @@ import {
 } from 'node:crypto'
 import { hkdfExpand, type Mac } from '../crypto/hkdf-expand.ts'
 import type { GcmKey, Primitives } from '../crypto/primitives.ts'
+import { nativeEd25519, nativeMldsa65 } from './native-signatures.ts'
 
 const CIPHER = 'aes-256-gcm'
 const TAG_BYTES = 16
@@ -43,6 +44,8 @@ export const nodePrimitives: Primitives = {
   },
   chacha20Into,
   equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+  ed25519: nativeEd25519,
+  mldsa65: nativeMldsa65,
 }
 
 /** OpenSSL's IV is the block counter, 32 bits little-endian, and the nonce. */

@@ -180,11 +180,11 @@ function hpkeRoundTrip(primitives: Primitives, kem: Kem): Uint8Array {
 }
 
 function signatureAnswer(primitives: Primitives): Uint8Array {
-  const keys = signingKeys(counting(32))
   const context = 'mosaik/v1/share'
+  const keys = signingKeys(primitives, counting(32))
   const pair = signPair(keys, context, counting(10))
-  const good = verifyPair(keys.publicKeys, context, counting(10), pair)
-  const bad = verifyPair(keys.publicKeys, context, counting(11), pair)
+  const good = verifyPair(primitives, keys.publicKeys, context, counting(10), pair)
+  const bad = verifyPair(primitives, keys.publicKeys, context, counting(11), pair)
   const hashes = [primitives.sha256(pair.subarray(0, 64)), primitives.sha256(pair.subarray(64))]
   return Uint8Array.of(...hashes[0]!, ...hashes[1]!, Number(good), Number(bad))
 }

@@ -44,10 +44,10 @@ export class ExtentSplitter {
   }
 
   /** Memory of n shares, one behind the other. @throws RangeError for a target of another length. */
-  shares(shareBytes: number, target?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+  shares(shareBytes: number, target?: Uint8Array): Uint8Array[] {
     const { n } = this.#scheme
     if (target !== undefined && target.length !== n * shareBytes) throw new RangeError('the target does not fit')
-    const whole = target ?? this.#tools.allocate(n * shareBytes)
+    const whole: Uint8Array = target ?? this.#tools.allocate(n * shareBytes)
     return Array.from({ length: n }, (_, index) => whole.subarray(index * shareBytes, (index + 1) * shareBytes))
   }
 
@@ -64,7 +64,7 @@ export class ExtentSplitter {
     sealedBytes: number,
     last: boolean,
     write: (sealed: Uint8Array<ArrayBuffer>) => void,
-    blocks: readonly Uint8Array<ArrayBuffer>[],
+    blocks: readonly Uint8Array[],
   ): void {
     if (extentOfSegment(segment) !== this.#extent)
       throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)

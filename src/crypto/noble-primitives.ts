@@ -1,9 +1,11 @@
 import { gcm } from '@noble/ciphers/aes.js'
 import { chacha20 } from '@noble/ciphers/chacha.js'
 import { equalBytes } from '@noble/ciphers/utils.js'
+import { ed25519 } from '@noble/curves/ed25519.js'
 import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256, sha384 } from '@noble/hashes/sha2.js'
+import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { hkdfExpand, type Mac } from './hkdf-expand.ts'
 import type { GcmKey, Primitives } from './primitives.ts'
 
@@ -18,7 +20,8 @@ const hmacSha384: Mac = (key, ...parts) => {
 }
 
 /**
- * The primitives on noble: for a browser, and as the second implementation that tests hold node:crypto to.
+ * The primitives on noble: for a browser, and as the second implementation that tests hold node:crypto to. ML-DSA is deterministic here, so
+ * that vectors can be made again.
  * AES-GCM is some sixty times slower than node:crypto, and JavaScript cannot promise constant time.
  */
 export const noblePrimitives: Primitives = {
@@ -41,6 +44,22 @@ export const noblePrimitives: Primitives = {
     target.set(noblePrimitives.chacha20(key, block, target.length))
   },
   equal: (a, b) => a.length === b.length && equalBytes(a, b),
+  ed25519: {
+    keyPair: (seed) => ({
+      publicKey: ed25519.getPublicKey(seedOf(seed)),
+      sign: (message) => ed25519.sign(message, seed),
+    }),
+    // RFC 8032 to the letter, not ZIP 215: no encoding but the canonical one
+    verify: (publicKey, message, signature) =>
+      holds(() => ed25519.verify(signature, message, publicKey, { zip215: false })),
+  },
+  mldsa65: {
+    keyPair(seed) {
+      const { publicKey, secretKey } = ml_dsa65.keygen(seedOf(seed))
+      return { publicKey, sign: (message) => ml_dsa65.sign(message, secretKey, { extraEntropy: false }) }
+    },
+    verify: (publicKey, message, signature) => holds(() => ml_dsa65.verify(signature, message, publicKey)),
+  },
 }
 
 class NobleGcmKey implements GcmKey {
@@ -86,6 +105,20 @@ class NobleGcmKey implements GcmKey {
   #cipher(nonce: Uint8Array, aad: Uint8Array) {
     if (nonce.length !== 12) throw new RangeError('a GCM nonce has 12 bytes here')
     return gcm(this.#key, nonce, aad)
+  }
+}
+
+function seedOf(seed: Uint8Array): Uint8Array {
+  if (seed.length !== 32) throw new RangeError('the seed of a signature key has 32 bytes')
+  return seed
+}
+
+/** noble throws for bytes that are no key or signature; for a verifier that is simply a no. */
+function holds(verify: () => boolean): boolean {
+  try {
+    return verify()
+  } catch {
+    return false
   }
 }
 

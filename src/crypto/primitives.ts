@@ -18,6 +18,20 @@ export interface GcmKey {
   gmac(nonce: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer>
 }
 
+/** A private key made ready. Never log, never serialise. */
+export interface SignatureKeyPair {
+  readonly publicKey: Uint8Array
+  sign(message: Uint8Array): Uint8Array
+}
+
+/** Ed25519 (RFC 8032, canonical encodings only) or ML-DSA-65 (FIPS 204, empty context string). */
+export interface SignatureAlgorithm {
+  /** @param seed 32 bytes. @throws RangeError for another length. */
+  keyPair(seed: Uint8Array): SignatureKeyPair
+  /** False, never an error, for a signature or key of a wrong length or form. */
+  verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean
+}
+
 /**
  * The primitives that our constructions are built on, so that they run on node:crypto in the vault
  * (`adapters/node-primitives.ts`) and on noble in a browser and in tests (`crypto/noble-primitives.ts`).
@@ -35,4 +49,6 @@ export interface Primitives {
   /** As `chacha20`, written over the whole of `target`, which may be kernel memory. */
   chacha20Into(key: Uint8Array, block: number, target: Uint8Array): void
   equal(a: Uint8Array, b: Uint8Array): boolean
+  readonly ed25519: SignatureAlgorithm
+  readonly mldsa65: SignatureAlgorithm
 }

@@ -49,12 +49,7 @@ export class ReshareCodec {
    * @throws E_SHARES_TOO_FEW, E_SHARES_MIXED (also when the blocks do not fit together although their tags verify), E_SCHEME_INVALID;
    *   E_BLOCK_TAG with the share indices in its fields.
    */
-  reshare(
-    segment: number,
-    sealedBytes: number,
-    last: boolean,
-    blocks: readonly FramedBlock[],
-  ): Uint8Array<ArrayBuffer>[] {
+  reshare(segment: number, sealedBytes: number, last: boolean, blocks: readonly FramedBlock[]): Uint8Array[] {
     const { kernel, primitives } = this.#tools
     const { k } = this.#scheme
     checkIndices(this.#scheme, segment, blocks)

@@ -67,7 +67,7 @@ export class SegmentSealer {
    * @param plaintext 262,112 bytes; fewer, also none, when `last`.
    * @throws RangeError for a segment of another extent or a plaintext of another length.
    */
-  split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array<ArrayBuffer>[] {
+  split(segment: number, plaintext: Uint8Array, last: boolean): Uint8Array[] {
     const shares = this.#splitter.shares(this.#framedBytes(plaintext.length, last))
     this.#splitInto(segment, plaintext, last, shares)
     return shares
@@ -81,12 +81,7 @@ export class SegmentSealer {
    * @param target of exactly n times the bytes of a share, all of which is written; without one, a new one.
    * @throws RangeError as `split`, and for a target of another length.
    */
-  splitRun(
-    segment: number,
-    plaintext: Uint8Array,
-    last: boolean,
-    target?: Uint8Array<ArrayBuffer>,
-  ): Uint8Array<ArrayBuffer>[] {
+  splitRun(segment: number, plaintext: Uint8Array, last: boolean, target?: Uint8Array): Uint8Array[] {
     const whole = Math.max(1, Math.ceil(plaintext.length / SEGMENT_PLAIN_BYTES)) - 1
     const tail = plaintext.subarray(whole * SEGMENT_PLAIN_BYTES)
     const inner = this.#framedBytes(SEGMENT_PLAIN_BYTES, false)
@@ -106,7 +101,7 @@ export class SegmentSealer {
     return this.#splitter.framedBytes(plainBytes + SEGMENT_OVERHEAD_BYTES, last)
   }
 
-  #splitInto(segment: number, plaintext: Uint8Array, last: boolean, blocks: readonly Uint8Array<ArrayBuffer>[]): void {
+  #splitInto(segment: number, plaintext: Uint8Array, last: boolean, blocks: readonly Uint8Array[]): void {
     const seal = (place: Uint8Array<ArrayBuffer>): void => {
       this.#tools.randomFill(this.#nonce)
       this.#floe.sealSegmentInto(segment, plaintext, last, this.#nonce, place)

@@ -1,11 +1,9 @@
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { ascii, concat } from './bytes.ts'
-import { noblePrimitives } from './noble-primitives.ts'
+import type { Primitives, SignatureKeyPair } from './primitives.ts'
 
 /**
- * Signature pairs (docs/FORMAT.md §8): Ed25519 (RFC 8032) and ML-DSA-65 (FIPS 204, deterministic, empty context string), both
- * over context ‖ 00 ‖ message, from one 32-byte seed. A pair holds as long as either algorithm does.
+ * Signature pairs (docs/FORMAT.md §8): Ed25519 (RFC 8032) and ML-DSA-65 (FIPS 204, empty context string), both over
+ * context ‖ 00 ‖ message, from one 32-byte seed. A pair holds as long as either algorithm does.
  */
 
 export const ED25519_SIGNATURE_BYTES = 64
@@ -30,28 +28,28 @@ export interface SigningPublicKeys {
 /** Holds private keys: never log, never serialise. */
 export interface SigningKeys {
   readonly publicKeys: SigningPublicKeys
-  readonly ed25519Seed: Uint8Array
-  readonly mldsa65SecretKey: Uint8Array
+  readonly ed25519: SignatureKeyPair
+  readonly mldsa65: SignatureKeyPair
 }
 
 /** The seeds of the two algorithms: HKDF-SHA-256 of the pair's seed, empty salt, a label each; 32 bytes each. */
-export function signingSeeds(seed: Uint8Array): { readonly ed25519: Uint8Array; readonly mldsa65: Uint8Array } {
+export function signingSeeds(
+  primitives: Primitives,
+  seed: Uint8Array,
+): { readonly ed25519: Uint8Array; readonly mldsa65: Uint8Array } {
   if (seed.length !== 32) throw new RangeError('a signing seed has 32 bytes')
   return {
-    ed25519: noblePrimitives.hkdfSha256(seed, NO_SALT, ED25519_LABEL, 32),
-    mldsa65: noblePrimitives.hkdfSha256(seed, NO_SALT, MLDSA65_LABEL, 32),
+    ed25519: primitives.hkdfSha256(seed, NO_SALT, ED25519_LABEL, 32),
+    mldsa65: primitives.hkdfSha256(seed, NO_SALT, MLDSA65_LABEL, 32),
   }
 }
 
-/** The pair of keys of a seed of 32 bytes. Takes some milliseconds: keep it. @throws RangeError for another length. */
-export function signingKeys(seed: Uint8Array): SigningKeys {
-  const seeds = signingSeeds(seed)
-  const mldsa = ml_dsa65.keygen(seeds.mldsa65)
-  return {
-    publicKeys: { ed25519: ed25519.getPublicKey(seeds.ed25519), mldsa65: mldsa.publicKey },
-    ed25519Seed: seeds.ed25519,
-    mldsa65SecretKey: mldsa.secretKey,
-  }
+/** The pair of keys of a seed of 32 bytes. Takes a millisecond or some: keep it. @throws RangeError for another length. */
+export function signingKeys(primitives: Primitives, seed: Uint8Array): SigningKeys {
+  const seeds = signingSeeds(primitives, seed)
+  const ed25519 = primitives.ed25519.keyPair(seeds.ed25519)
+  const mldsa65 = primitives.mldsa65.keyPair(seeds.mldsa65)
+  return { publicKeys: { ed25519: ed25519.publicKey, mldsa65: mldsa65.publicKey }, ed25519, mldsa65 }
 }
 
 /** The bytes that both algorithms sign. @param context ASCII without a zero character, such as "mosaik/v1/share". */
@@ -61,17 +59,15 @@ export function signedBytes(context: string, message: Uint8Array): Uint8Array<Ar
   return concat(label, SEPARATOR, message)
 }
 
-/** Signs with both keys: 3373 bytes, the same for the same input. */
+/** Signs with both keys: 3373 bytes. */
 export function signPair(keys: SigningKeys, context: string, message: Uint8Array): Uint8Array<ArrayBuffer> {
   const signed = signedBytes(context, message)
-  return concat(
-    ed25519.sign(signed, keys.ed25519Seed),
-    ml_dsa65.sign(signed, keys.mldsa65SecretKey, { extraEntropy: false }),
-  )
+  return concat(keys.ed25519.sign(signed), keys.mldsa65.sign(signed))
 }
 
 /** True when both signatures verify. False, never an error, for a signature or key of a wrong length or form. */
 export function verifyPair(
+  primitives: Primitives,
   publicKeys: SigningPublicKeys,
   context: string,
   message: Uint8Array,
@@ -83,15 +79,8 @@ export function verifyPair(
   const signed = signedBytes(context, message)
   const classical = signature.subarray(0, ED25519_SIGNATURE_BYTES)
   const lattice = signature.subarray(ED25519_SIGNATURE_BYTES)
-  return verifyEd25519(classical, signed, publicKeys.ed25519) && ml_dsa65.verify(lattice, signed, publicKeys.mldsa65)
-}
-
-function verifyEd25519(signature: Uint8Array, signed: Uint8Array, publicKey: Uint8Array): boolean {
-  try {
-    // RFC 8032 to the letter, not ZIP 215: no encoding but the canonical one
-    return ed25519.verify(signature, signed, publicKey, { zip215: false })
-  } catch {
-    // noble throws for bytes that are no point; for a verifier that is simply a no
-    return false
-  }
+  return (
+    primitives.ed25519.verify(publicKeys.ed25519, signed, classical) &&
+    primitives.mldsa65.verify(publicKeys.mldsa65, signed, lattice)
+  )
 }

@@ -48,7 +48,7 @@ export async function issueReceipt({
 }: ReceiptToIssue): Promise<Uint8Array<ArrayBuffer>> {
   const signedBytes = encodeReceiptForSigning({ ...facts, signer: signerId(primitives, signing) })
   const signature = await sign(signedBytes)
-  if (!verifyPair(signing, RECEIPT_CONTEXT, signedBytes, signature)) {
+  if (!verifyPair(primitives, signing, RECEIPT_CONTEXT, signedBytes, signature)) {
     throw new MosaikError('E_SIGNATURE', 'the receipt was signed with another pair than the organisation names', {
       organisation: facts.organisation,
     })
@@ -61,10 +61,10 @@ export async function issueReceipt({
  *
  * @throws those of `decodeReceipt`; E_CARD_UNTRUSTED the signer is not trusted for the organisation; E_SIGNATURE
  */
-export function verifyReceipt(bytes: Uint8Array, trusted: readonly TrustedSigner[]): Receipt {
+export function verifyReceipt(primitives: Primitives, bytes: Uint8Array, trusted: readonly TrustedSigner[]): Receipt {
   const receipt = decodeReceipt(bytes)
   const { keys } = findSigner(trusted, receipt.organisation, receipt.signer)
-  if (!verifyPair(keys, RECEIPT_CONTEXT, receipt.signedBytes, receipt.signature)) {
+  if (!verifyPair(primitives, keys, RECEIPT_CONTEXT, receipt.signedBytes, receipt.signature)) {
     throw new MosaikError('E_SIGNATURE', 'a signature of the receipt does not verify', { recording: receipt.recording })
   }
   return receipt

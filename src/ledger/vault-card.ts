@@ -84,7 +84,7 @@ async function issue(
     signer: signerId(primitives, signer),
   })
   const signature = await sign(signedBytes)
-  if (!verifyPair(signer, CARD_CONTEXT, signedBytes, signature)) {
+  if (!verifyPair(primitives, signer, CARD_CONTEXT, signedBytes, signature)) {
     throw new MosaikError('E_SIGNATURE', 'the card was signed with another pair than it names')
   }
   return encodeVaultCard(signedBytes, signature)
@@ -133,7 +133,7 @@ export function trustCards(primitives: Primitives, cards: readonly Uint8Array[],
   const trusted: TrustedCard[] = []
   const refused: { position: number; error: MosaikError }[] = []
   const accept = ({ bytes, card, position }: Candidate, by: SigningPublicKeys): void => {
-    if (verifyPair(by, CARD_CONTEXT, card.signedBytes, card.signature)) {
+    if (verifyPair(primitives, by, CARD_CONTEXT, card.signedBytes, card.signature)) {
       trusted.push({ card, hash: primitives.sha256(bytes), position })
     } else {
       refused.push({ position, error: new MosaikError('E_SIGNATURE', 'a signature of the card does not verify') })

@@ -192,7 +192,7 @@ export function measuredEngine(engine: SegmentEngine, metrics: Metrics): Segment
         close: () => opener.close(),
       }
     },
-    takePlaintext: (segments) => engine.takePlaintext(segments),
+    takeMemory: (sizeBytes) => engine.takeMemory(sizeBytes),
     recycle: (views) => engine.recycle(views),
     close: () => engine.close(),
   }

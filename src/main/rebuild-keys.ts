@@ -44,7 +44,7 @@ export function openWithRecoveryKey(text: string): Opener {
   const native = unwrapWithSeed(nodePrimitives, seedOf, nativeXWing)
   const other = unwrapWithSeed(nodePrimitives, seedOf)
   return {
-    root: signingKeys(rootSigningSeed(nodePrimitives, seed)).publicKeys,
+    root: signingKeys(nodePrimitives, rootSigningSeed(nodePrimitives, seed)).publicKeys,
     unwrap: (id, wrapped) => (wrapped.suite === 1 ? native : other)(id, wrapped),
     seed,
   }

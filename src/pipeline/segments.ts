@@ -1,7 +1,7 @@
-/** One piece of the plaintext in order; `bytes` owns its buffer whole, so that it can be transferred. */
+/** One piece of the plaintext in order. */
 export interface PlainPiece {
   readonly index: number
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Uint8Array
   readonly last: boolean
 }
 
@@ -36,7 +36,7 @@ export async function* cutSegments(
   content: AsyncIterable<Uint8Array>,
   pieceBytes: number,
   observe: (chunk: Uint8Array) => void,
-  take: () => Uint8Array<ArrayBuffer> = () => new Uint8Array(pieceBytes),
+  take: () => Uint8Array = () => new Uint8Array(pieceBytes),
 ): AsyncGenerator<PlainPiece> {
   let index = 0
   let filling = take()

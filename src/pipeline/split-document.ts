@@ -41,7 +41,7 @@ export async function splitSealedDocument(document: DocumentToSplit): Promise<Ui
     const group = { kind, suite, organisation, subject, generation, sharing, k, n, sealedBytes: sealed.length }
     const signedBytes = encodeShareForSigning({ ...group, index, signer, share })
     const signature = await document.sign(signedBytes)
-    if (!verifyPair(signing, SHARE_CONTEXT, signedBytes, signature)) {
+    if (!verifyPair(primitives, signing, SHARE_CONTEXT, signedBytes, signature)) {
       throw new MosaikError('E_SIGNATURE', 'the keyring signed with another pair than the organisation names', {
         organisation,
       })

@@ -95,7 +95,7 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
   let extent: OpenExtent | undefined
   const begun: LaneTarget[] = []
   const lostIndices = new Set<number>()
-  const inFlight: Promise<Uint8Array<ArrayBuffer>[]>[] = []
+  const inFlight: Promise<Uint8Array[]>[] = []
   const settle = async (): Promise<void> => {
     const blocks = await inFlight.shift()
     if (blocks) await extent?.placer.write(blocks, () => engine.recycle(blocks))
@@ -116,11 +116,12 @@ export async function storeAsset(ports: StorePorts, asset: AssetToStore, signal:
       asset.progress?.(contentBytes)
     }
     const isPadded = ports.padding === 'padme'
+    const runBytes = RUN_SEGMENTS * SEGMENT_PLAIN_BYTES
     const runs = cutSegments(
       isPadded ? paddedContent(asset.content, padmeBytes, observe) : asset.content,
-      RUN_SEGMENTS * SEGMENT_PLAIN_BYTES,
+      runBytes,
       isPadded ? () => undefined : observe,
-      () => engine.takePlaintext(RUN_SEGMENTS),
+      () => engine.takeMemory(runBytes),
     )
     for await (const run of runs) {
       signal.throwIfAborted()

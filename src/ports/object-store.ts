@@ -54,11 +54,12 @@ export interface ObjectStore {
   put(key: ObjectKey, bytes: Uint8Array, signal: AbortSignal): Promise<void>
 
   /**
-   * Reads the range, or the whole object. The result has exactly the length asked for, in memory of its own.
+   * Reads the range, or the whole object. The result has exactly the length asked for, in memory of its own: in `into` where the store
+   * can, which is as long as the range. When it rejects, `into` may still be written.
    * @throws E_OBJECT_ABSENT, E_OBJECT_RANGE when the object ends before the range does (a truncated object shows so),
    * E_NODE_UNREACHABLE (also when the body breaks off), E_NODE_REFUSED.
    */
-  get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>
+  get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal, into?: Uint8Array): Promise<Uint8Array>
 
   /** Size of the object, or `undefined` when the node says that there is none. */
   head(key: ObjectKey, signal: AbortSignal): Promise<ObjectInfo | undefined>

@@ -35,10 +35,10 @@ export interface SegmentSplitter {
    * Seals and splits consecutive segments: FLOE, then rows, then one tagged block a share. For each share, in order of index, its
    * blocks one behind the other, as they lie in the fragment. They are views of one buffer, the caller's until it gives them to
    * `SegmentEngine.recycle`.
-   * `plaintext` is one or more times 262,112 bytes; when `last`, the last of its segments may be shorter or empty. Its buffer is transferred
-   * away. `segment` is the global index of the first; each is split exactly once, in any order, and all are of one extent.
+   * `plaintext` is one or more times 262,112 bytes; when `last`, the last of its segments may be shorter or empty. It is the engine's from
+   * now on. `segment` is the global index of the first; each is split exactly once, in any order, and all are of one extent.
    */
-  split(segment: number, plaintext: Uint8Array<ArrayBuffer>, last: boolean): Promise<Uint8Array<ArrayBuffer>[]>
+  split(segment: number, plaintext: Uint8Array, last: boolean): Promise<Uint8Array[]>
   close(): void
 }
 
@@ -90,13 +90,13 @@ export interface SegmentEngine {
       readonly fragmentKeys: ReadonlyMap<number, Uint8Array>
     },
   ): SegmentOpener
-  /** So many times 262,112 bytes with anything in them, for the plaintext of segments. */
-  takePlaintext(segments: number): Uint8Array<ArrayBuffer>
+  /** Memory with anything in it, for plaintext that is to be split or shares that are to be opened: from there nothing need be copied. */
+  takeMemory(sizeBytes: number): Uint8Array
   /**
-   * Takes back what a `split` or an opener gave, to write later segments there: fresh pages cost more than all arithmetic. All shares, or
-   * all plaintexts of a run, at once, and only when nothing reads them any more: they may be empty afterwards. Not calling it costs speed and
-   * nothing else.
+   * Takes back what `takeMemory`, a `split` or an opener gave, to write later segments there: fresh pages cost more than all arithmetic. All
+   * shares of a split, or all plaintexts of a run, at once, and only when nothing reads or writes them any more: others write there next.
+   * Not calling it costs speed and nothing else.
    */
-  recycle(views: readonly Uint8Array<ArrayBuffer>[]): void
+  recycle(views: readonly Uint8Array[]): void
   close(): Promise<void>
 }

@@ -24,7 +24,7 @@ export interface GatherPorts {
 /** Bytes of one share. */
 export interface GatheredShare {
   readonly source: ShareSource
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Uint8Array
 }
 
 export interface GatherRequest {
@@ -33,6 +33,8 @@ export interface GatherRequest {
   readonly sources: readonly ShareSource[]
   /** The same of each; whole objects without. */
   readonly range?: ByteRange
+  /** Where a store may put a share: as long as the range. Not asked for without one. */
+  readonly memory?: (sizeBytes: number) => Uint8Array
   /** Looks where a share lies that its node does not have any more; `undefined` when it should be there. */
   readonly relocate?: (source: ShareSource) => Promise<ShareSource | undefined>
   /** Told of a node that is well and has not what it should have: no object, or too short a one. */
@@ -131,7 +133,7 @@ export class Gather {
     return true
   }
 
-  #came({ source, startedAtMs }: Call, bytes: Uint8Array<ArrayBuffer>): void {
+  #came({ source, startedAtMs }: Call, bytes: Uint8Array): void {
     const elapsedMs = this.#ports.clock.monotonicMs() - startedAtMs
     this.#ports.pool.observe(source.node, 'ok', elapsedMs)
     if (this.#indices.has(source.index)) return
@@ -184,13 +186,14 @@ export class Gather {
     }
   }
 
-  async #fetch(source: ShareSource): Promise<Uint8Array<ArrayBuffer>> {
+  async #fetch(source: ShareSource): Promise<Uint8Array> {
     const { clock, pool } = this.#ports
+    const { range, memory } = this.#request
     const late = (): MosaikError =>
       new MosaikError('E_NODE_UNREACHABLE', `node ${source.nodeName} did not answer in time`, { node: source.node })
     return await withDeadline({ clock, limitMs: DEADLINE_MS, signal: this.#signal, late }, async (signal) => {
       const store = await pool.store(source.node)
-      return await store.get(source.key, this.#request.range, signal)
+      return await store.get(source.key, range, signal, range && memory?.(range.lengthBytes))
     })
   }
 

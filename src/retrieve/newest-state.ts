@@ -1,4 +1,4 @@
-import { trustedSigner } from '../crypto/keys.ts'
+import { trustedSigner, type TrustedSigner } from '../crypto/keys.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
@@ -37,14 +37,14 @@ export async function newestStateGeneration(
 async function newestOnNode(
   ports: NewestStatePorts,
   node: Id,
-  trusted: Parameters<typeof parseAndVerifyShare>[1],
+  trusted: readonly TrustedSigner[],
   signal: AbortSignal,
 ): Promise<number> {
   let newest = 0
   try {
     const store = await ports.pool.store(node)
     for await (const { key } of store.list(objectPrefix('state-share'), signal)) {
-      newest = Math.max(newest, genuineGeneration(await store.get(key, undefined, signal), trusted))
+      newest = Math.max(newest, genuineGeneration(ports.primitives, await store.get(key, undefined, signal), trusted))
     }
   } catch (error) {
     signal.throwIfAborted()
@@ -54,9 +54,9 @@ async function newestOnNode(
 }
 
 /** 0 for what is not a genuine share of one of the trusted signers. */
-function genuineGeneration(bytes: Uint8Array, trusted: Parameters<typeof parseAndVerifyShare>[1]): number {
+function genuineGeneration(primitives: Primitives, bytes: Uint8Array, trusted: readonly TrustedSigner[]): number {
   try {
-    const share = parseAndVerifyShare(bytes, trusted)
+    const share = parseAndVerifyShare(primitives, bytes, trusted)
     return share.kind === 'state' ? share.generation : 0
   } catch (error) {
     if (isMosaikError(error)) return 0

@@ -23,10 +23,14 @@ import type { WrappedKey } from '../ports/keyring.ts'
  * @throws E_FORMAT_MAGIC, E_FORMAT_VERSION, E_SUITE_UNKNOWN, E_FORMAT_LENGTH, E_FORMAT_FIELD, E_SCHEME_INVALID;
  * E_CARD_UNTRUSTED the signer is not trusted for the share's organisation; E_SIGNATURE (docs/FORMAT.md §14).
  */
-export function parseAndVerifyShare(bytes: Uint8Array, trusted: readonly TrustedSigner[]): DocumentShare {
+export function parseAndVerifyShare(
+  primitives: Primitives,
+  bytes: Uint8Array,
+  trusted: readonly TrustedSigner[],
+): DocumentShare {
   const { signedBytes, signature, ...share } = decodeDocumentShare(bytes)
   const { keys } = findSigner(trusted, share.organisation, share.signer)
-  if (!verifyPair(keys, SHARE_CONTEXT, signedBytes, signature)) {
+  if (!verifyPair(primitives, keys, SHARE_CONTEXT, signedBytes, signature)) {
     throw new MosaikError('E_SIGNATURE', 'a signature of the document share does not verify', {
       organisation: share.organisation,
       index: share.index,

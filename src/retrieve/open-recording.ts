@@ -150,7 +150,7 @@ async function openManifest(
     while (verified.length < scheme.k) {
       for (const share of await gather.take(scheme.k - verified.length)) {
         try {
-          const parsed = parseAndVerifyShare(share.bytes, trusted)
+          const parsed = parseAndVerifyShare(ports.primitives, share.bytes, trusted)
           if (
             parsed.subject !== recording ||
             parsed.generation !== generation ||

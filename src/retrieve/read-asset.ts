@@ -179,6 +179,7 @@ class Reading {
         scheme,
         sources: extent.sources.map((source) => ({ ...source, isDoubtful: this.#doubtful.has(source.key) })),
         range: { offsetBytes, lengthBytes },
+        memory: (sizeBytes) => this.#ports.engine.takeMemory(sizeBytes),
         relocate: (source) => this.#relocate(extent, source),
         lacking: (source, { code }) => this.#tell(source, run.first, code),
       },
@@ -188,7 +189,7 @@ class Reading {
       const shares = await gather.take(scheme.k)
       const together = await this.#openTogether(extent, shares, run)
       const pieces = asOnePiece(run, together) ?? (await this.#piecesOf(extent, gather, shares, run, together))
-      for (const { bytes } of shares) discard(bytes)
+      for (const { bytes } of shares) this.#ports.engine.recycle([bytes])
       return pieces
     } finally {
       gather.close()
@@ -457,9 +458,4 @@ function asOnePiece(
 
 function isOfExtent(number: number): (row: ObjectRow) => boolean {
   return ({ role }) => role.kind === 'fragment' && role.extent === number
-}
-
-/** Frees what a store gave, which is memory of its own: left to the garbage collector, it costs more time than the arithmetic. */
-function discard(bytes: Uint8Array<ArrayBuffer>): void {
-  if (bytes.byteLength === bytes.buffer.byteLength) bytes.buffer.transfer(0)
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { SignatureAlgorithm } from '../../src/crypto/primitives.ts'
 
 /**
  * Look-alikes of the public-key algorithms, with their lengths and without their cost. A signature is a hash of public key and message, an
@@ -13,22 +14,18 @@ function expand(lengthBytes: number, ...parts: readonly (Uint8Array | string)[])
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
-export const ml_dsa65 = {
-  keygen(seed: Uint8Array) {
-    const publicKey = expand(1952, 'ml-dsa', seed)
-    return { publicKey, secretKey: publicKey }
-  },
-  sign: (message: Uint8Array, secretKey: Uint8Array) => expand(3309, 'ml-dsa', secretKey, message),
-  verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
-    equal(signature, expand(3309, 'ml-dsa', publicKey, message)),
+function signatures(label: string, publicKeyBytes: number, signatureBytes: number): SignatureAlgorithm {
+  return {
+    keyPair(seed) {
+      const publicKey = expand(publicKeyBytes, label, seed)
+      return { publicKey, sign: (message) => expand(signatureBytes, label, publicKey, message) }
+    },
+    verify: (publicKey, message, signature) => equal(signature, expand(signatureBytes, label, publicKey, message)),
+  }
 }
 
-export const ed25519 = {
-  getPublicKey: (seed: Uint8Array) => expand(32, 'ed25519', seed),
-  sign: (message: Uint8Array, seed: Uint8Array) => expand(64, 'ed25519', expand(32, 'ed25519', seed), message),
-  verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
-    equal(signature, expand(64, 'ed25519', publicKey, message)),
-}
+export const nativeEd25519 = signatures('ed25519', 32, 64)
+export const nativeMldsa65 = signatures('ml-dsa', 1952, 3309)
 
 function kem(
   label: string,

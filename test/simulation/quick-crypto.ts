@@ -2,10 +2,10 @@ import { registerHooks } from 'node:module'
 
 /**
  * Loaded before the simulation (`node --import`): puts the look-alikes in the place of the slow public-key algorithms, for
- * src/crypto/signature.ts and src/crypto/kem.ts alone. Everything symmetric is the real thing.
+ * src/adapters/node-primitives.ts and src/crypto/kem.ts alone. Everything symmetric is the real thing.
  */
-const replaced = ['@noble/post-quantum/ml-dsa.js', '@noble/curves/ed25519.js', '@noble/post-quantum/hybrid.js']
-const replacedFor = ['/src/crypto/signature.ts', '/src/crypto/kem.ts']
+const replaced = ['./native-signatures.ts', '@noble/post-quantum/hybrid.js']
+const replacedFor = ['/src/adapters/node-primitives.ts', '/src/crypto/kem.ts']
 
 registerHooks({
   resolve(specifier, context, next) {

@@ -104,7 +104,7 @@ export class MemoryStore implements ObjectStore {
     lost?.()
   }
 
-  async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal, into?: Uint8Array): Promise<Uint8Array> {
     checkKey(key)
     if (range !== undefined) checkRange(range)
     await this.#enter('get', key, signal)
@@ -114,7 +114,10 @@ export class MemoryStore implements ObjectStore {
       const message = `node ${this.#label}: ${key} ends at ${bytes.length}`
       throw new MosaikError('E_OBJECT_RANGE', message, { node: this.#label, key, sizeBytes: bytes.length })
     }
-    return bytes.slice(offsetBytes, offsetBytes + lengthBytes)
+    const found = bytes.subarray(offsetBytes, offsetBytes + lengthBytes)
+    if (into === undefined) return Uint8Array.from(found)
+    into.set(found)
+    return into
   }
 
   async head(key: ObjectKey, signal: AbortSignal): Promise<ObjectInfo | undefined> {

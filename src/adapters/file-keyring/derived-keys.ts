@@ -41,7 +41,7 @@ export class DerivedKeys {
   }
 
   rootSigner(recoverySeed: Uint8Array): SigningKeys {
-    return signingKeys(rootSigningSeed(this.#primitives, recoverySeed))
+    return signingKeys(this.#primitives, rootSigningSeed(this.#primitives, recoverySeed))
   }
 
   publicKeys(organisation: Id, { recovery, root }: OrganisationSecrets, secrets: EpochSecrets): OrganisationPublicKeys {
@@ -56,7 +56,7 @@ export class DerivedKeys {
   }
 
   signer(organisation: Id, { epoch, signingSeed }: EpochSecrets): SigningKeys {
-    return remembered(this.#signers, `${organisation}/${epoch}`, () => signingKeys(signingSeed))
+    return remembered(this.#signers, `${organisation}/${epoch}`, () => signingKeys(this.#primitives, signingSeed))
   }
 
   /** The vault key with this key id, of any epoch whose seed is here; after a rebuild the recovery key too. */
@@ -77,10 +77,6 @@ export class DerivedKeys {
 
   /** Overwrites what it keeps, as far as JavaScript can. */
   forget(): void {
-    for (const { ed25519Seed, mldsa65SecretKey } of this.#signers.values()) {
-      ed25519Seed.fill(0)
-      mldsa65SecretKey.fill(0)
-    }
     for (const { seed } of this.#unwrapKeys.values()) seed.fill(0)
     this.#signers.clear()
     this.#unwrapKeys.clear()

@@ -40,8 +40,8 @@ export async function readObject(
   key: string,
   range: ByteRange | undefined,
   signal: AbortSignal,
-  into?: Uint8Array<ArrayBuffer>,
-): Promise<Uint8Array<ArrayBuffer>> {
+  into?: Uint8Array,
+): Promise<Uint8Array> {
   const input = {
     Bucket: caller.bucket,
     Key: caller.inBucket(key),

@@ -54,10 +54,10 @@ class S3Store implements ObjectStore {
     if (crc !== crc32(bytes)) throw notAsWritten(this.#caller, key)
   }
 
-  async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  async get(key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal, into?: Uint8Array): Promise<Uint8Array> {
     checkKey(key)
     if (range !== undefined) checkRange(range)
-    return readObject(this.#caller, key, range, signal)
+    return readObject(this.#caller, key, range, signal, into)
   }
 
   async head(key: ObjectKey, signal: AbortSignal): Promise<ObjectInfo | undefined> {

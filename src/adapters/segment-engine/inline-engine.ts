@@ -1,4 +1,3 @@
-import { SEGMENT_PLAIN_BYTES } from '../../crypto/floe.ts'
 import { SegmentOpener as OpenerCodec, SegmentSealer } from '../../crypto/segment-codec.ts'
 import type { SealerTools } from '../../crypto/segment-codec.ts'
 import type { KernelName } from '../../crypto/kernel/kernel.ts'
@@ -52,7 +51,7 @@ export function createInlineEngine(tools: SealerTools = createCodecTools()): Inl
       }
     },
     // one thread has few segments under way: what it writes is left to the garbage collector
-    takePlaintext: (segments) => new Uint8Array(segments * SEGMENT_PLAIN_BYTES),
+    takeMemory: (sizeBytes) => new Uint8Array(sizeBytes),
     recycle() {},
     close() {
       closed = true

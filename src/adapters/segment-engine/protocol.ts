@@ -1,8 +1,8 @@
 import type { ErrorCode, SafeFields } from '../../domain/errors.ts'
-import type { AssetCipher, ExtentSharing, OpenedSegment } from '../../ports/segment-engine.ts'
+import type { AssetCipher, ExtentSharing, OpenedSegment, SegmentToOpen } from '../../ports/segment-engine.ts'
 import type { Scheme } from '../../domain/dispersal.ts'
 
-/** Messages between worker-engine.ts and worker.ts. Both are of one build: no versions. */
+/** Messages between worker-engine.ts and worker.ts. Both are of one build: no versions. Views are of shared memory. */
 
 export interface OpenerSharing {
   readonly scheme: Scheme
@@ -22,34 +22,26 @@ export interface SplitRequest {
   /** The first of the run. */
   readonly segment: number
   readonly last: boolean
-  /** Its buffer comes back with the answer, to be filled again. */
-  readonly plaintext: Uint8Array<ArrayBuffer>
-  /** Where the shares go: exactly as long as they are. Without it the thread makes one. */
-  readonly target: ArrayBuffer | undefined
+  readonly plaintext: Uint8Array
+  /** Where the n shares go, one behind the other: exactly as long as they are. */
+  readonly target: Uint8Array
 }
 
 export interface OpenRequest {
   readonly kind: 'open'
   readonly job: number
   readonly codec: number
-  /** All blocks one behind the other; comes back with the answer. */
-  readonly framed: ArrayBuffer
-  /** Where the plaintexts go, one behind the other; comes back with the answer. */
+  /** Where the plaintexts go, one behind the other; sent, and comes back with the answer. */
   readonly plaintext: ArrayBuffer
-  readonly run: readonly {
-    readonly segment: number
-    readonly last: boolean
-    readonly sealedBytes: number
-    readonly blocks: readonly { readonly index: number; readonly lengthBytes: number }[]
-  }[]
+  readonly run: readonly SegmentToOpen[]
 }
 
 export type ToWorker = CodecSetup | SplitRequest | OpenRequest | { readonly kind: 'forget'; readonly codec: number }
 
 export type FromWorker =
-  /** `framed`: what the n shares get, equally long. */
-  | { readonly job: number; readonly framed: ArrayBuffer; readonly plaintext: ArrayBuffer }
-  | { readonly job: number; readonly opened: OpenedSegment[]; readonly framed: ArrayBuffer }
+  /** The shares are in the target. */
+  | { readonly job: number }
+  | { readonly job: number; readonly opened: OpenedSegment[] }
   | {
       readonly job: number
       readonly error: { readonly code: ErrorCode; readonly message: string; readonly fields: SafeFields }

@@ -1,29 +1,29 @@
-/** Most bytes that wait for their next use; more are left to the garbage collector. */
-const KEPT_BYTES = 32 * 1024 * 1024
-
 /** Buffers to be written again, by size, the last used first: it may still be in the processor's cache. */
-export class SpareBuffers {
-  readonly #bySize = new Map<number, ArrayBuffer[]>()
+export class SpareBuffers<B extends ArrayBufferLike> {
+  readonly #bySize = new Map<number, B[]>()
+  readonly #make: (sizeBytes: number) => B
+  readonly #mostBytes: number
   #keptBytes = 0
 
-  /** A buffer of exactly that size with anything in it, or `undefined`. */
-  take(sizeBytes: number): ArrayBuffer | undefined {
+  /** @param mostBytes that wait for their next use; more are left to the garbage collector. */
+  constructor(mostBytes: number, make: (sizeBytes: number) => B) {
+    this.#mostBytes = mostBytes
+    this.#make = make
+  }
+
+  /** A buffer of exactly that size with anything in it. */
+  take(sizeBytes: number): B {
     const buffer = this.#bySize.get(sizeBytes)?.pop()
-    if (buffer !== undefined) this.#keptBytes -= sizeBytes
+    if (buffer === undefined) return this.#make(sizeBytes)
+    this.#keptBytes -= sizeBytes
     return buffer
   }
 
-  /** `take`, or a new one; not zeroed. */
-  takeOrMake(sizeBytes: number): ArrayBuffer {
-    // neither pooled, so that it can be transferred, nor zeroed, since every byte is written
-    return this.take(sizeBytes) ?? Buffer.allocUnsafeSlow(sizeBytes).buffer
-  }
-
-  /** Only when nothing reads the buffer any more. */
-  give(buffer: ArrayBuffer): void {
-    if (buffer.detached || buffer.byteLength === 0) return
+  /** Only when nothing reads or writes the buffer any more. */
+  give(buffer: B): void {
+    if (buffer.byteLength === 0) return
     // of sizes that are no longer asked for, nothing is kept
-    while (this.#keptBytes + buffer.byteLength > KEPT_BYTES) if (!this.#dropFrom(buffer.byteLength)) return
+    while (this.#keptBytes + buffer.byteLength > this.#mostBytes) if (!this.#dropFrom(buffer.byteLength)) return
     const same = this.#bySize.get(buffer.byteLength)
     if (same === undefined) this.#bySize.set(buffer.byteLength, [buffer])
     else same.push(buffer)

@@ -1,14 +1,13 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { innerBlockBytes } from '../../crypto/dispersal.ts'
-import { SEGMENT_OVERHEAD_BYTES, SEGMENT_PLAIN_BYTES, checkFloeHeader } from '../../crypto/floe.ts'
+import { blockBytes } from '../../crypto/dispersal.ts'
+import { SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES, SEGMENT_PLAIN_BYTES, checkFloeHeader } from '../../crypto/floe.ts'
 import { BLOCK_TAG_BYTES } from '../../crypto/fragment-tag.ts'
 import type { KernelName } from '../../crypto/kernel/kernel.ts'
-import { checkScheme, dataRows } from '../../domain/dispersal.ts'
+import { checkScheme, dataRows, type Scheme } from '../../domain/dispersal.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type {
   AssetCipher,
-  FramedBlock,
   OpenedSegment,
   SegmentEngine,
   SegmentOpener,
@@ -22,6 +21,9 @@ import { SpareBuffers } from './spare-buffers.ts'
 
 /** Runs of segments that lie ready at a thread, so that it never waits for the next: one in work, one behind it. */
 const JOBS_PER_WORKER = 2
+/** Most bytes that wait for their next use, shared with the threads and sent to and fro. */
+const SPARE_SHARED_BYTES = 32 * 1024 * 1024
+const SPARE_PLAINTEXT_BYTES = 16 * 1024 * 1024
 
 export interface WorkerEngineOptions {
   /** Threads; default: cores. */
@@ -61,9 +63,10 @@ interface Lane {
 }
 
 /**
- * The segment codec on a pool of worker threads. Buffers are transferred both ways, and used again; keys are sent once a
- * thread and codec, and overwritten on close as far as JavaScript can. Threads start with the first job and do not keep
- * the process alive while idle.
+ * The segment codec on a pool of worker threads. What is split, and shares that are opened, lie in memory shared with the threads, which is
+ * used again: to send buffers to and fro makes V8 collect garbage all the time. Only opened plaintext is sent, so that whoever gives it
+ * back can no longer read it. Keys are sent once a thread and codec, and overwritten on close as far as JavaScript can. Threads start with
+ * the first job and do not keep the process alive while idle.
  *
  * A thread that crashes rejects its jobs with E_INTERNAL and is replaced. `close` rejects what is under way with E_ABORTED.
  */
@@ -78,7 +81,14 @@ class Pool implements WorkerEngine {
   readonly #script: URL
   readonly #lanes = new Set<Lane>()
   readonly #codecs = new Set<Codec>()
-  readonly #spare = new SpareBuffers()
+  readonly #shared = new SpareBuffers(SPARE_SHARED_BYTES, (sizeBytes) => new SharedArrayBuffer(sizeBytes))
+  // neither pooled, so that it can be transferred, nor zeroed, since every byte is written
+  readonly #plaintexts = new SpareBuffers(
+    SPARE_PLAINTEXT_BYTES,
+    (sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes).buffer,
+  )
+  /** Shared buffers that somebody has: only those are taken back, and once. */
+  readonly #lent = new WeakSet<SharedArrayBuffer>()
   #queue: Job[] = []
   #counter = 0
   #closed = false
@@ -107,18 +117,14 @@ class Pool implements WorkerEngine {
         rowsKey: Uint8Array.from(sharing.rowsKey),
       },
     })
-    const framedBytes = scheme.n * (innerBlockBytes(dataRows(scheme)) + BLOCK_TAG_BYTES)
     return {
-      split: async (segment, plaintext, last) => {
-        const own = ownBuffer(plaintext)
-        const segments = Math.ceil(plaintext.length / SEGMENT_PLAIN_BYTES)
-        const target = last ? undefined : this.#spare.takeOrMake(segments * framedBytes)
-        const transfer = target === undefined ? [own.buffer] : [own.buffer, target]
-        const reply = await this.#run(codec, { kind: 'split', segment, last, plaintext: own, target }, transfer)
-        const { framed, plaintext: free } = reply as Extract<FromWorker, { plaintext: ArrayBuffer }>
-        if (!last) this.#spare.give(free)
-        const shareBytes = framed.byteLength / scheme.n
-        return Array.from({ length: scheme.n }, (_, i) => new Uint8Array(framed, i * shareBytes, shareBytes))
+      split: async (segment, given, last) => {
+        const plaintext = this.#inSharedMemory(given)
+        const shareBytes = shareLength(scheme, plaintext.length, last)
+        const target = this.takeMemory(scheme.n * shareBytes)
+        await this.#run(codec, { kind: 'split', segment, last, plaintext, target }, [])
+        this.recycle([plaintext])
+        return Array.from({ length: scheme.n }, (_, i) => target.subarray(i * shareBytes, (i + 1) * shareBytes))
       },
       close: () => {
         this.#closeCodec(codec)
@@ -138,17 +144,21 @@ class Pool implements WorkerEngine {
       sharing: { scheme, extent, fragmentKeys },
     })
     const openRun = async (run: readonly SegmentToOpen[]): Promise<OpenedSegment[]> => {
-      const framed = this.#copy(run.flatMap(({ blocks }) => blocks))
-      const described = run.map(({ blocks, ...segment }) => ({
+      const copies: Uint8Array[] = []
+      const inSharedMemory = (bytes: Uint8Array): Uint8Array => {
+        const shared = this.#inSharedMemory(bytes)
+        if (shared !== bytes) copies.push(shared)
+        return shared
+      }
+      const shared = run.map(({ blocks, ...segment }) => ({
         ...segment,
-        blocks: blocks.map(({ index, bytes }) => ({ index, lengthBytes: bytes.length })),
+        blocks: blocks.map(({ index, bytes }) => ({ index, bytes: inSharedMemory(bytes) })),
       }))
       const plainBytes = run.reduce((sum, { sealedBytes }) => sum + plainLength(sealedBytes), 0)
-      const plaintext = this.#spare.takeOrMake(plainBytes)
-      const reply = await this.#run(codec, { kind: 'open', framed, plaintext, run: described }, [framed, plaintext])
-      const { opened, framed: free } = reply as Extract<FromWorker, { opened: OpenedSegment[] }>
-      this.#spare.give(free)
-      return opened
+      const plaintext = this.#plaintexts.take(plainBytes)
+      const reply = await this.#run(codec, { kind: 'open', plaintext, run: shared }, [plaintext])
+      for (const copy of copies) this.recycle([copy])
+      return (reply as Extract<FromWorker, { opened: OpenedSegment[] }>).opened
     }
     return {
       open: async (segment, last, sealedBytes, blocks) => (await openRun([{ segment, last, sealedBytes, blocks }]))[0]!,
@@ -159,19 +169,27 @@ class Pool implements WorkerEngine {
     }
   }
 
-  takePlaintext(segments: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#spare.takeOrMake(segments * SEGMENT_PLAIN_BYTES))
+  takeMemory(sizeBytes: number): Uint8Array<SharedArrayBuffer> {
+    const buffer = this.#shared.take(sizeBytes)
+    this.#lent.add(buffer)
+    return new Uint8Array(buffer)
   }
 
-  recycle(views: readonly Uint8Array<ArrayBuffer>[]): void {
+  recycle(views: readonly Uint8Array[]): void {
     const buffer = views[0]?.buffer
-    // Transferred, so that the views are empty from now on: whoever still reads one, or gives it back twice, does no harm.
-    if (buffer !== undefined && !buffer.detached && !this.#closed) this.#spare.give(buffer.transfer())
+    if (buffer === undefined || this.#closed) return
+    if (buffer instanceof SharedArrayBuffer) {
+      if (this.#lent.delete(buffer)) this.#shared.give(buffer)
+    } else if (!buffer.detached) {
+      // Transferred, so that the views are empty from now on: whoever still reads one, or gives it back twice, does no harm.
+      this.#plaintexts.give(buffer.transfer())
+    }
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#spare.clear()
+    this.#shared.clear()
+    this.#plaintexts.clear()
     const lanes = [...this.#lanes]
     const unfinished = [...this.#queue, ...lanes.flatMap((lane) => [...lane.jobs.values()])]
     this.#queue = []
@@ -182,16 +200,12 @@ class Pool implements WorkerEngine {
     await Promise.all(lanes.map((lane) => lane.worker.terminate()))
   }
 
-  /** Blocks are often views of one answer of a node, and the caller keeps the good ones when others were bad. */
-  #copy(blocks: readonly FramedBlock[]): ArrayBuffer {
-    const buffer = this.#spare.takeOrMake(blocks.reduce((length, { bytes }) => length + bytes.length, 0))
-    const whole = new Uint8Array(buffer)
-    let at = 0
-    for (const { bytes } of blocks) {
-      whole.set(bytes, at)
-      at += bytes.length
-    }
-    return buffer
+  /** The bytes, or a copy of them when they lie where no thread can read them. */
+  #inSharedMemory(bytes: Uint8Array): Uint8Array {
+    if (bytes.buffer instanceof SharedArrayBuffer) return bytes
+    const copy = this.takeMemory(bytes.length)
+    copy.set(bytes)
+    return copy
   }
 
   /** Checked here, so that a wrong key is an error of `splitter` or `opener` and not of the first segment. */
@@ -295,6 +309,15 @@ class Pool implements WorkerEngine {
   }
 }
 
+/** Of the blocks and tags that each share gets of a run. */
+function shareLength(scheme: Scheme, plainBytes: number, last: boolean): number {
+  const segments = Math.max(1, Math.ceil(plainBytes / SEGMENT_PLAIN_BYTES))
+  const tailBytes = plainBytes - (segments - 1) * SEGMENT_PLAIN_BYTES
+  const framed = (sealedBytes: number, isLast: boolean): number =>
+    blockBytes(sealedBytes, dataRows(scheme), isLast) + BLOCK_TAG_BYTES
+  return (segments - 1) * framed(SEGMENT_BYTES, false) + framed(tailBytes + SEGMENT_OVERHEAD_BYTES, last)
+}
+
 /** What no segment has is for the codec to refuse. */
 function plainLength(sealedBytes: number): number {
   return Math.max(0, sealedBytes - SEGMENT_OVERHEAD_BYTES)
@@ -312,9 +335,4 @@ function wipe({ setup: { cipher, sharing } }: Codec): void {
   cipher.dek.fill(0)
   for (const key of sharing.fragmentKeys.values()) key.fill(0)
   if ('rowsKey' in sharing) sharing.rowsKey.fill(0)
-}
-
-/** A view of part of a buffer would send, or take away, all of it; Node's pooled buffers cannot be transferred at all. */
-function ownBuffer(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes)
 }

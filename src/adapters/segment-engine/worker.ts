@@ -33,28 +33,21 @@ port.on('message', (message: ToWorker) => {
     case 'split':
       answer(message.job, () => {
         const { segment, plaintext, last, target } = message
-        const sealer = sealers.get(message.codec)!
-        const [first] = sealer.splitRun(segment, plaintext, last, target && new Uint8Array(target))
-        const framed = first!.buffer
-        return [{ job: message.job, framed, plaintext: plaintext.buffer }, [framed, plaintext.buffer]]
+        sealers.get(message.codec)!.splitRun(segment, plaintext, last, target)
+        return [{ job: message.job }, []]
       })
       return
     case 'open':
       answer(message.job, () => {
         const opener = openers.get(message.codec)!
-        const { framed, plaintext } = message
+        const { plaintext } = message
         let at = 0
-        let plainAt = 0
         const opened = message.run.map(({ segment, last, sealedBytes, blocks }) => {
-          const views = blocks.map(({ index, lengthBytes }) => {
-            at += lengthBytes
-            return { index, bytes: new Uint8Array(framed, at - lengthBytes, lengthBytes) }
-          })
-          const target = new Uint8Array(plaintext, plainAt, sealedBytes - SEGMENT_OVERHEAD_BYTES)
-          plainAt += target.length
-          return opener.open(segment, last, sealedBytes, views, target)
+          const target = new Uint8Array(plaintext, at, sealedBytes - SEGMENT_OVERHEAD_BYTES)
+          at += target.length
+          return opener.open(segment, last, sealedBytes, blocks, target)
         })
-        return [{ job: message.job, opened, framed }, [framed, plaintext]]
+        return [{ job: message.job, opened }, [plaintext]]
       })
   }
 })

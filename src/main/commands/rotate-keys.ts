@@ -80,6 +80,6 @@ function rootOf(path: string): CardSigner {
     throw new MosaikError('E_INPUT', `the file ${path} of the recovery key cannot be read`, {}, error)
   }
   const seed = decodeRecoveryKey(text, nodePrimitives.sha256)
-  const keys = signingKeys(rootSigningSeed(nodePrimitives, seed))
+  const keys = signingKeys(nodePrimitives, rootSigningSeed(nodePrimitives, seed))
   return { keys: keys.publicKeys, sign: (message) => Promise.resolve(signPair(keys, CARD_CONTEXT, message)) }
 }

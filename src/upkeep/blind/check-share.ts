@@ -50,7 +50,7 @@ export async function readShare(
   range: ByteRange | undefined,
   sizeBytes: number,
   signal: AbortSignal,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<Uint8Array> {
   await ports.pace(range?.lengthBytes ?? sizeBytes, signal)
   const late = (): MosaikError =>
     new MosaikError('E_NODE_UNREACHABLE', 'the node did not answer in time', { node: row.node })
@@ -249,7 +249,7 @@ export async function checkManifestShare(
   try {
     const share = decodeDocumentShare(bytes)
     const { keys } = findSigner(trusted, group.organisation, share.signer)
-    if (!verifyPair(keys, SHARE_CONTEXT, share.signedBytes, share.signature)) {
+    if (!verifyPair(ports.primitives, keys, SHARE_CONTEXT, share.signedBytes, share.signature)) {
       return { trouble: { kind: 'flipped', fields: { part: 'signature' } } }
     }
     const trouble = otherShare(group, row, share)

@@ -150,7 +150,7 @@ async function checkReceipt(ports: FsckPorts, { recording, receipt }: SurveyedRe
       decoded.organisation,
       decoded.signer,
     )
-    const isSigned = verifyPair(keys, RECEIPT_CONTEXT, decoded.signedBytes, decoded.signature)
+    const isSigned = verifyPair(ports.primitives, keys, RECEIPT_CONTEXT, decoded.signedBytes, decoded.signature)
     if (!isSigned) note('receipt-invalid', 'a signature of the receipt does not verify', where)
     else if (decoded.recording !== recording.id)
       note('receipt-invalid', `it is of recording ${decoded.recording}`, where)

@@ -138,7 +138,7 @@ export class GroupRepair {
       })
       const signedBytes = encodeShareForSigning({ ...first, index, signer: signerId(primitives, keys), share })
       const signature = await sign(signedBytes)
-      if (!verifyPair(keys, SHARE_CONTEXT, signedBytes, signature)) {
+      if (!verifyPair(primitives, keys, SHARE_CONTEXT, signedBytes, signature)) {
         const error = new MosaikError('E_SIGNATURE', 'the keyring signed with another pair than it names')
         for (const other of lanes) await other.giveUp(error)
         throw error

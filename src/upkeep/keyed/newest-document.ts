@@ -111,7 +111,7 @@ async function verified(
     const store = ports.nodes.find(({ id }) => id === place.node)?.store
     try {
       const bytes = await store?.get(place.key, undefined, signal)
-      if (bytes) genuine.push({ place, share: parseAndVerifyShare(bytes, ports.signers) })
+      if (bytes) genuine.push({ place, share: parseAndVerifyShare(ports.primitives, bytes, ports.signers) })
     } catch (error) {
       signal.throwIfAborted()
       if (!isMosaikError(error)) throw error

@@ -76,7 +76,7 @@ async function storeSome(count: number): Promise<Map<Id, Uint8Array>> {
 async function recipientsOf(recording: Id): Promise<string[]> {
   const trusted = await signersOf(stage, stage.organisation)
   const shares = (await stage.sharesOf(recording)).map(({ node, key }) =>
-    parseAndVerifyShare(stage.storeOf(node).objects.get(key)!, trusted),
+    parseAndVerifyShare(primitives, stage.storeOf(node).objects.get(key)!, trusted),
   )
   return decodeSealedDocument(combineShares(shares)).header.recipients.map(toHex)
 }
@@ -87,7 +87,7 @@ async function presentKeyId(): Promise<string> {
 }
 
 function rootSigner(recoverySeed: Uint8Array) {
-  const keys = signingKeys(rootSigningSeed(primitives, recoverySeed))
+  const keys = signingKeys(primitives, rootSigningSeed(primitives, recoverySeed))
   return {
     keys: keys.publicKeys,
     sign: (message: Uint8Array) => Promise.resolve(signPair(keys, 'mosaik/v1/card', message)),

@@ -28,9 +28,9 @@ import * as sample from './samples.ts'
 const code = (expected: string) => expect.objectContaining({ code: expected }) as Error
 const random = nodeRandom()
 const recoverySeed = random.bytes(32)
-const root = signingKeys(rootSigningSeed(primitives, recoverySeed))
-const signing = signingKeys(random.bytes(32))
-const stranger = signingKeys(random.bytes(32))
+const root = signingKeys(primitives, rootSigningSeed(primitives, recoverySeed))
+const signing = signingKeys(primitives, random.bytes(32))
+const stranger = signingKeys(primitives, random.bytes(32))
 const kemOf = (seed: Uint8Array) => ({ suite: 1 as const, publicKey: kemKeyPair(1, seed).publicKey })
 const keys: OrganisationPublicKeys = {
   organisation: sample.organisation,
@@ -68,7 +68,7 @@ const split = (sealed: Uint8Array, k: number, n: number, keysToSign = signing) =
 describe('sealing and opening a document (§6)', () => {
   it('opens from any k of n shares, and from no k − 1', async () => {
     const sealed = sealDocument(document)
-    const shares = (await split(sealed, 3, 5)).map((object) => parseAndVerifyShare(object, trusted))
+    const shares = (await split(sealed, 3, 5)).map((object) => parseAndVerifyShare(primitives, object, trusted))
     for (const some of choose(shares, 3)) {
       expect(combineShares(some)).toEqual(sealed)
     }
@@ -139,7 +139,7 @@ describe('vault cards and receipts (§8, §9)', () => {
 
   it('are trusted from the root, along the epochs, in any order', async () => {
     const first = await issueFirstCard(primitives, { installation, keys, issuedAtMs: 1, sign: signAsRoot })
-    const second = signingKeys(random.bytes(32))
+    const second = signingKeys(primitives, random.bytes(32))
     const next = {
       installation,
       keys: { ...keys, epoch: 2, signing: second.publicKeys },
@@ -184,13 +184,16 @@ describe('vault cards and receipts (§8, §9)', () => {
     const facts = { ...sample.receipt, commitment: receiptCommitment(primitives, salt, sha256) }
     const sign = (message: Uint8Array) => Promise.resolve(signPair(signing, 'mosaik/v1/receipt', message))
     const receipt = await issueReceipt({ facts, signing: keys.signing, sign, primitives })
-    expect(verifyReceipt(receipt, trusted)).toMatchObject({ recording: sample.recording, commitment: facts.commitment })
+    expect(verifyReceipt(primitives, receipt, trusted)).toMatchObject({
+      recording: sample.recording,
+      commitment: facts.commitment,
+    })
     await expect(issueReceipt({ facts, signing: stranger.publicKeys, sign, primitives })).rejects.toThrow(
       code('E_SIGNATURE'),
     )
     await expect(
       issueReceipt({ facts: { ...facts, fragmentsVerified: 3 }, signing: keys.signing, sign, primitives }),
     ).rejects.toThrow(code('E_FORMAT_FIELD'))
-    expect(() => verifyReceipt(receipt, [])).toThrow(code('E_CARD_UNTRUSTED'))
+    expect(() => verifyReceipt(primitives, receipt, [])).toThrow(code('E_CARD_UNTRUSTED'))
   })
 })

@@ -86,8 +86,8 @@ describe('file keyring', () => {
     expect(entries[0]).toMatchObject({ organisation: org, purpose: 'play', atMs: nowMs })
     const message = ascii('hello')
     const signature = await again.sign(org, 1, 'mosaik/v1/share', message)
-    expect(verifyPair(keys.signing, 'mosaik/v1/share', message, signature)).toBe(true)
-    expect(verifyPair(keys.signing, 'mosaik/v1/card', message, signature)).toBe(false)
+    expect(verifyPair(nodePrimitives, keys.signing, 'mosaik/v1/share', message, signature)).toBe(true)
+    expect(verifyPair(nodePrimitives, keys.signing, 'mosaik/v1/card', message, signature)).toBe(false)
     expect(again.organisations()).toEqual([org])
   })
 
@@ -149,9 +149,9 @@ describe('file keyring', () => {
     for (const { suite, publicKey } of keys.recovery) {
       expect(kemKeyPair(suite, recoveryKemSeed(nodePrimitives, seed, suite)).publicKey).toEqual(publicKey)
     }
-    expect(signingKeys(rootSigningSeed(nodePrimitives, seed)).publicKeys).toEqual(keys.root)
+    expect(signingKeys(nodePrimitives, rootSigningSeed(nodePrimitives, seed)).publicKeys).toEqual(keys.root)
     const signature = await keyring.signAsRoot(org, 'mosaik/v1/card', ascii('card'))
-    expect(verifyPair(keys.root, 'mosaik/v1/card', ascii('card'), signature)).toBe(true)
+    expect(verifyPair(nodePrimitives, keys.root, 'mosaik/v1/card', ascii('card'), signature)).toBe(true)
     await keyring.confirmRecoveryShown(org)
     await keyring.confirmRecoveryShown(org)
     expect(await keyring.pendingRecoverySeed(org)).toBeUndefined()

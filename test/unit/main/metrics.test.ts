@@ -93,7 +93,7 @@ test('segments: bytes before they are given away, and bad blocks', async () => {
       openRun: () => Promise.resolve([{ plaintext: new Uint8Array(7), corruptIndices: [0], forgedIndices: [4] }]),
       close: () => undefined,
     }),
-    takePlaintext: () => new Uint8Array(1),
+    takeMemory: () => new Uint8Array(1),
     recycle: () => undefined,
     close: () => Promise.resolve(),
   }

@@ -84,11 +84,13 @@ async function one(
     case 'state':
       return plain(decodeState(bytes))
     case 'receipt':
-      return body(context.signers ? verifyReceipt(bytes, signers(context)) : decodeReceipt(bytes))
+      return body(context.signers ? verifyReceipt(primitives, bytes, signers(context)) : decodeReceipt(bytes))
     case 'vault-card':
       return body(card(bytes, context.recoverySeed, cards))
     case 'document-share':
-      return share(context.signers ? parseAndVerifyShare(bytes, signers(context)) : decodeDocumentShare(bytes))
+      return share(
+        context.signers ? parseAndVerifyShare(primitives, bytes, signers(context)) : decodeDocumentShare(bytes),
+      )
     case 'sealed-document': {
       const unwrap = unwrapOf(context)
       if (unwrap === undefined) return { header: header(decodeSealedDocument(bytes).header) }
@@ -139,7 +141,7 @@ function opened(document: OpenedDocument): unknown {
 function card(bytes: Uint8Array, recoverySeed: string | undefined, cards: readonly Uint8Array[]): object {
   const decoded = decodeVaultCard(bytes)
   if (recoverySeed === undefined) return decoded
-  const root = signingKeys(rootSigningSeed(primitives, hexBytes(recoverySeed))).publicKeys
+  const root = signingKeys(primitives, rootSigningSeed(primitives, hexBytes(recoverySeed))).publicKeys
   const { refused } = trustCards(primitives, [...cards, bytes], root)
   const refusal = refused.find(({ position }) => position === cards.length)
   if (refusal !== undefined) throw refusal.error
@@ -148,7 +150,7 @@ function card(bytes: Uint8Array, recoverySeed: string | undefined, cards: readon
 
 function signers({ signers: list = [] }: VectorContext): TrustedSigner[] {
   return list.map(({ organisation, seed }) =>
-    trustedSigner(primitives, organisation, signingKeys(hexBytes(seed)).publicKeys),
+    trustedSigner(primitives, organisation, signingKeys(primitives, hexBytes(seed)).publicKeys),
   )
 }
 
@@ -159,6 +161,6 @@ function unwrapOf({ kemSeed, recoverySeed }: VectorContext): Unwrap | undefined 
 
 async function shares(input: readonly Uint8Array[], context: VectorContext): Promise<unknown> {
   const trusted = signers(context)
-  const verified = input.map((bytes) => parseAndVerifyShare(bytes, trusted))
+  const verified = input.map((bytes) => parseAndVerifyShare(primitives, bytes, trusted))
   return opened(await openShares(primitives, verified, unwrapOf(context)!))
 }

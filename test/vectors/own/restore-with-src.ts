@@ -32,11 +32,11 @@ export async function restoreFolders(
     Object.entries(folder).map(([name, text]) => ({ name, bytes: bytesOf(text) })),
   )
   const ofKind = (kind: string) => objects.filter(({ name }) => objectKind(name) === kind).map(({ bytes }) => bytes)
-  const root = signingKeys(rootSigningSeed(primitives, recoverySeed)).publicKeys
+  const root = signingKeys(primitives, rootSigningSeed(primitives, recoverySeed)).publicKeys
   const { signers } = trustCards(primitives, ofKind('card'), root)
   const groups = new Map<string, DocumentShare[]>()
   for (const bytes of ofKind('manifest-share')) {
-    const share = parseAndVerifyShare(bytes, signers)
+    const share = parseAndVerifyShare(primitives, bytes, signers)
     groups.set(shareGroupKey(share), [...(groups.get(shareGroupKey(share)) ?? []), share])
   }
   const restored: RestoredAsset[] = []

@@ -437,7 +437,7 @@ async function cards(): Promise<Family> {
   const after = { ...trust, cards: ['vault-card/valid'] }
 
   const nextSeed = vault.random.bytes(32)
-  const nextKeys = signingKeys(nextSeed)
+  const nextKeys = signingKeys(primitives, nextSeed)
   const second = await issueNextCard(primitives, {
     installation: vault.installation,
     keys: { ...vault.keys, epoch: 2, signing: nextKeys.publicKeys },

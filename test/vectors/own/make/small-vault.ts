@@ -1,4 +1,5 @@
 import { nodePrimitives as primitives } from '../../../../src/adapters/node-primitives.ts'
+import { noblePrimitives } from '../../../../src/crypto/noble-primitives.ts'
 import { createFloeHeader } from '../../../../src/crypto/floe.ts'
 import { fragmentKey } from '../../../../src/crypto/fragment-tag.ts'
 import { kemKeyPair } from '../../../../src/crypto/kem.ts'
@@ -52,8 +53,8 @@ export class SmallVault {
     this.recoverySeed = before?.recoverySeed ?? this.random.bytes(32)
     this.vaultSeed = this.random.bytes(32)
     this.signingSeed = this.random.bytes(32)
-    this.signing = signingKeys(this.signingSeed)
-    this.root = signingKeys(rootSigningSeed(primitives, this.recoverySeed))
+    this.signing = signingKeys(noblePrimitives, this.signingSeed)
+    this.root = signingKeys(noblePrimitives, rootSigningSeed(primitives, this.recoverySeed))
     const pairs = (seedOf: (suite: Suite) => Uint8Array) =>
       ([1, 2] as const).map((suite) => ({ suite, publicKey: kemKeyPair(suite, seedOf(suite)).publicKey }))
     this.keys = {
