@@ -6,7 +6,7 @@ import type { Cluster } from './cluster.ts'
 import { steps, type StepWatch } from './steps.ts'
 
 /** How long somebody waits for one of some steps before killing all the same. */
-const STEP_WAIT_MS = 5_000
+const STEP_WAIT_MS = 20_000
 /** Steps that somebody waits for at a time: those at which it was killed least often. */
 const STEPS_AT_A_TIME = 11
 const MOST_AWAY_MS = 4_000
@@ -39,12 +39,15 @@ export interface Killing {
   readonly chance: Seeded
   /** How often it was killed at each step. */
   readonly steps: Record<string, number>
+  /** Gives the vault something to do. */
+  readonly offer: () => void
   /** What starts again later. */
   readonly background: Set<Promise<unknown>>
 }
 
 /** Kills something, and starts again what does not start itself. Resolves when it is dead, with what it was. */
-export async function killSomething({ cluster, watch, chance, steps: counts, background }: Killing): Promise<Kill> {
+export async function killSomething(killing: Killing): Promise<Kill> {
+  const { cluster, watch, chance, steps: counts, background } = killing
   const kill = chance.pick(draws)
   const awayMs = chance.between(200, MOST_AWAY_MS)
   const later = (start: () => Promise<void>): void => {
@@ -62,6 +65,7 @@ export async function killSomething({ cluster, watch, chance, steps: counts, bac
         .toSorted((a, b) => a.rank - b.rank || a.tie - b.tie)
         .slice(0, STEPS_AT_A_TIME)
         .map(({ step }) => step)
+      killing.offer()
       const done = await watch.next(new Set(rare.map(({ name }) => name)), STEP_WAIT_MS)
       const step = rare.find(({ name }) => name === done) ?? rare[0]!
       cluster.kill(step.group)

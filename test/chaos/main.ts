@@ -16,7 +16,8 @@ import { judge } from './verdict.ts'
 // npm run chaos -- --kills N [--seed S] [--json FILE] [--recovery-s 60]
 
 const KILLS_A_ROUND = 20
-const DEPOSITS_A_ROUND = [5, 7] as const
+/** Offered at its beginning; others when somebody waits for a step. */
+const DEPOSITS_A_ROUND = 2
 const MOST_BETWEEN_KILLS_MS = 1_500
 /** Longer than a lease of work, and than a lock of the queue. */
 const PAUSE_MS = [31_000, 36_000] as const
@@ -74,14 +75,13 @@ async function chaos(): Promise<number> {
       const beganMs = performance.now()
       const background = new Set<Promise<unknown>>([pauseOne()])
       const due = Math.min(KILLS_A_ROUND, kills - killed)
-      const offers = Math.ceil((chance.between(...DEPOSITS_A_ROUND) * due) / KILLS_A_ROUND)
-      for (let i = 0, offered = 0; i < due; i++) {
-        // A third at once, the others as time goes on: there is work to be killed at throughout.
-        for (; offered < offers * Math.min(1, 1 / 3 + i / due); offered++) offer(chance.chance(0.25) ? HASTY_HANDS : 1)
+      const offerOne = (): void => offer(chance.chance(0.25) ? HASTY_HANDS : 1)
+      for (let i = 0; i < DEPOSITS_A_ROUND; i++) offerOne()
+      for (let i = 0; i < due; i++) {
         await sleep(chance.between(0, MOST_BETWEEN_KILLS_MS))
         if (chance.chance(0.2) && (await cluster.flush())) flushes++
         if (chance.chance(0.3)) lostLocks += (await cluster.loseLocks()) ?? 0
-        const kill = await killSomething({ cluster, watch: watch!, chance, steps, background })
+        const kill = await killSomething({ cluster, watch: watch!, chance, steps, offer: offerOne, background })
         killed++
         counts[kill] = (counts[kill] ?? 0) + 1
       }
@@ -177,7 +177,7 @@ async function chaos(): Promise<number> {
   }
 
   function offer(hands: number): void {
-    const isPlayable = chance.chance(0.6)
+    const isPlayable = chance.chance(0.4)
     const content = contentOf(clip, chance, isPlayable)
     const externalId = `meeting-${deposits.length}`
     const one = { externalId, sha256: sha256(content), isPlayable, acknowledged: new Set<string>() }

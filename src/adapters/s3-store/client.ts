@@ -14,7 +14,7 @@ export interface S3Limits {
   readonly minBytesPerSecond: number
   /** Tries of a call that may be repeated, the first one included. */
   readonly attempts: number
-  /** Back-off before the second try; doubled, with jitter, before the third. */
+  /** Back-off before the second try; doubled, with jitter, before each further one. */
   readonly backOffMs: number
   /** Keys of one page of a listing, at most 1000. */
   readonly pageSize: number
@@ -24,7 +24,7 @@ export const DEFAULT_LIMITS: S3Limits = {
   connectMs: 5_000,
   idleMs: 20_000,
   minBytesPerSecond: 32 * 1024,
-  attempts: 3,
+  attempts: 4,
   backOffMs: 200,
   pageSize: 1000,
 }
