@@ -114,8 +114,10 @@ export class S3Caller {
   }
 }
 
+/** Whether the node was silent. The SDK gives the name of a time-out to connections that were broken off, too: those cost no time. */
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'TimeoutError'
+  const isBrokenOff = (code: unknown): boolean => code === 'ECONNRESET' || code === 'EPIPE'
+  return error instanceof Error && error.name === 'TimeoutError' && !isBrokenOff((error as { code?: unknown }).code)
 }
 
 function mayHelp(error: unknown): boolean {

@@ -51,7 +51,10 @@ export function answerOf(error: unknown): { readonly name: string; readonly stat
   if (typeof error !== 'object' || error === null) return { name: 'Unknown', status: undefined }
   const { name, Code, code, $metadata } = error as Record<string, unknown>
   const status = ($metadata as { httpStatusCode?: unknown } | undefined)?.httpStatusCode
-  const names = [Code, name, code].filter((candidate) => typeof candidate === 'string' && candidate !== 'Error')
+  // Of a broken connection the SDK's name says "time-out"; the system's code says what it was.
+  const names = [Code, ...(name === 'TimeoutError' ? [code] : []), name, code].filter(
+    (candidate) => typeof candidate === 'string' && candidate !== 'Error',
+  )
   return { name: String(names[0] ?? 'Unknown'), status: typeof status === 'number' ? status : undefined }
 }
 

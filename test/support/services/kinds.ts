@@ -33,6 +33,19 @@ export interface S3Service {
   readonly nodes: readonly S3Node[]
 }
 
+/** Another key of the user whom a node's keys belong to. */
+export interface S3Key {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  /** Makes it worthless. */
+  withdraw(): Promise<void>
+}
+
+export interface CephService extends S3Service {
+  /** @param index of the node, from 0 */
+  newKey(index: number): Promise<S3Key>
+}
+
 export interface RedisService extends Faults {
   readonly url: string
   readonly port: number
@@ -47,7 +60,7 @@ export interface PostgresService extends Faults {
 
 /** The real servers that tests use. */
 export interface Services {
-  readonly ceph: S3Service
+  readonly ceph: CephService
   readonly swift: S3Service
   readonly redis: RedisService
   readonly postgres: PostgresService

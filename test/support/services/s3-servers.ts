@@ -1,12 +1,16 @@
+import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { findProgram, run } from './commands.ts'
-import type { S3Node, ServiceOptions, Starter } from './kinds.ts'
+import type { S3Key, S3Node, ServiceOptions, Starter } from './kinds.ts'
 
 /** However slow the machine is. */
 const START_MS = 15 * 60_000
 
-/** Ceph RGW: every node a gateway in a zone of its own. */
-export const ceph: Starter<'ceph'> = s3Starter(
+const scriptPath = (name: string): string =>
+  fileURLToPath(new URL(`../../../scripts/services/${name}`, import.meta.url))
+const cephScript = scriptPath('ceph-rgw.sh')
+
+const gateways = s3Starter(
   'ceph-rgw.sh',
   ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph', 'flock'],
   'ceph-mon ceph-osd radosgw',
@@ -17,6 +21,25 @@ export const ceph: Starter<'ceph'> = s3Starter(
     ...(store === undefined ? [] : ['--store', store]),
   ],
 )
+
+/** Ceph RGW: every node a gateway in a zone of its own. */
+export const ceph: Starter<'ceph'> = {
+  ...gateways,
+  start: async (folder, firstPort, options) => ({
+    ...(await gateways.start(folder, firstPort, options)),
+    newKey: async (index): Promise<S3Key> => {
+      const key = { accessKeyId: randomBytes(8).toString('hex'), secretAccessKey: randomBytes(16).toString('hex') }
+      const admin = async (...args: string[]): Promise<void> => {
+        const user = ['--uid', `user${index + 1}`, '--key-type', 's3', '--access-key', key.accessKeyId]
+        await run('bash', [cephScript, 'admin', folder, String(index + 1), 'key', ...args, ...user], {
+          timeoutMs: START_MS,
+        })
+      }
+      await admin('create', '--secret-key', key.secretAccessKey)
+      return { ...key, withdraw: () => admin('rm') }
+    },
+  }),
+}
 
 /** OpenStack Swift with s3api: every node a proxy with an account of its own. */
 export const swift: Starter<'swift'> = s3Starter(
@@ -33,8 +56,8 @@ function s3Starter(
   packages: string,
   shared: readonly string[],
   settings: (firstPort: number, store: ServiceOptions['store']) => string[],
-): Starter<'ceph'> & Starter<'swift'> {
-  const script = fileURLToPath(new URL(`../../../scripts/services/${scriptName}`, import.meta.url))
+): Starter<'swift'> {
+  const script = scriptPath(scriptName)
   const call = (...args: string[]): Promise<string> => run('bash', [script, ...args], { timeoutMs: START_MS })
   return {
     missing: () => {

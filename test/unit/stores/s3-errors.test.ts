@@ -34,6 +34,15 @@ describe('what an answer of an S3 service means', () => {
     expect(judge(answer(name, status))).toMatchObject({ code, again })
   })
 
+  it('tells a connection that was broken off from a silent node', () => {
+    const reset = answer('TimeoutError', undefined, { code: 'ECONNRESET' })
+    const silent = answer('TimeoutError', undefined)
+    const shown = [reset, silent].map(
+      (one) => nodeError(one, { label: 'n1', operation: 'GetObject', key: 'f/a' }, []).fields['answer'],
+    )
+    expect(shown).toEqual(['ECONNRESET', 'TimeoutError'])
+  })
+
   it('keeps name, status and request id, and no key', () => {
     const secrets = ['AKIDEXAMPLE', 'sesame']
     const told = answer('InvalidAccessKeyId', 403, {
