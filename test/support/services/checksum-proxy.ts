@@ -6,8 +6,8 @@ import { crc32 } from 'node:zlib'
 
 export interface ChecksumProxy {
   readonly endpoint: string
-  /** Requests that carried a right x-amz-checksum-crc32. */
-  crcCount: number
+  /** Objects and parts (method and path) that came with a right x-amz-checksum-crc32; what was sent again counts once. */
+  readonly withCrc: Set<string>
   close(): Promise<void>
 }
 
@@ -24,7 +24,7 @@ export async function startChecksumProxy(endpoint: string, attitude: 'crc32' | '
   await once(server, 'listening')
   const proxy: ChecksumProxy = {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    crcCount: 0,
+    withCrc: new Set(),
     close: async () => {
       server.closeAllConnections()
       server.close()
@@ -43,7 +43,7 @@ export async function startChecksumProxy(endpoint: string, attitude: 'crc32' | '
         outgoing.end('<?xml version="1.0"?><Error><Code>BadDigest</Code><Message>wrong checksum</Message></Error>')
         return
       }
-      proxy.crcCount++
+      proxy.withCrc.add(`${incoming.method} ${incoming.url}`)
     }
     if (attitude === 'none' && md5 !== undefined && md5 !== createHash('md5').update(body).digest('base64')) {
       outgoing.writeHead(200, { etag: '"0"', 'content-length': 0 })

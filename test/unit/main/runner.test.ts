@@ -172,6 +172,47 @@ describe('runWork', () => {
     expect((await row()).state).toBe('failed')
   })
 
+  it.each([
+    'E_NODES_TOO_FEW',
+    'E_SHARES_TOO_FEW',
+    'E_PLACEMENT_RULE',
+    'E_NODE_UNREACHABLE',
+    'E_CATALOG_UNREACHABLE',
+    'E_KEYRING_LOCKED',
+    'E_KEYRING_RATE',
+  ] as const)(
+    'tries what waits for something (%s) at least every 15 s, and it is done at the first try after',
+    async (code) => {
+      const latest = { ...ports, random: { ...random, fraction: () => 1 } }
+      let isBack = false
+      const waiting = spec(() => (isBack ? Promise.resolve() : Promise.reject(new MosaikError(code, 'not now'))))
+      for (let tries = 0; tries < 12; tries++) {
+        await runWork(latest, waiting, work, never)
+        const delayMs = announced.at(-1)!.delayMs
+        // Nobody takes it before; the queue, and the sweep of the catalog, have it then.
+        await clock.advance(delayMs - 1, delayMs)
+        expect(await catalog.work.due(clock.nowMs(), 10)).toEqual([])
+        await clock.advance(1, 1)
+        expect((await catalog.work.due(clock.nowMs(), 10)).map(({ id: due }) => due)).toEqual([work])
+      }
+      const [doubled, patient] = [[1000, 2000, 4000, 8000], Array<number>(8).fill(15_000)]
+      expect(announced.map(({ delayMs }) => delayMs)).toEqual([...doubled, ...patient])
+      isBack = true
+      await runWork(latest, waiting, work, never)
+      expect(await row()).toMatchObject({ state: 'done', error: null })
+    },
+  )
+
+  it('lets other trouble rest for up to a minute', async () => {
+    const latest = { ...ports, random: { ...random, fraction: () => 1 } }
+    const broken = { ...failing(new MosaikError('E_MEDIA_TOOL', 'the tool broke')), maxAttempts: 9 }
+    for (let tries = 0; tries < 8; tries++) {
+      await runWork(latest, broken, work, never)
+      later()
+    }
+    expect(announced.map(({ delayMs }) => delayMs).slice(4)).toEqual([16_000, 32_000, 60_000, 60_000])
+  })
+
   it('tells of an unexpected fault where it was, not what it said', async () => {
     const secret = 'AKIA-very-secret'
     const error = (() => {
