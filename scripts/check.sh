@@ -21,14 +21,17 @@ step() {
   [ $result = ok ] || sed "s/^/  /" "$out/$name.log"
 }
 
-(step lint eslint .) &
 (
-  step format prettier --check --log-level warn .
-  step types tsc
+  step types node node_modules/@typescript/native/bin/tsc
+  step unit vitest run --project unit
+) &
+(
+  step lint oxlint --deny-warnings
+  step homes eslint src workers
   step rooms depcruise --config .dependency-cruiser.cjs --output-type err src workers scripts test
+  step format prettier --check --log-level warn .
 ) &
 wait
-step unit vitest run --project unit
 
 failed=$(awk '$2 != "ok" { printf "%s ", $1 }' "$out/results")
 if [ -n "$failed" ]; then

@@ -1,8 +1,17 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync, copyFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  copyFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 // Breaks every rule of the rooms in a house of its own, and sees that the linters name each break, and nothing else.
@@ -195,34 +204,34 @@ const lines: (readonly [path: string, code: string, broken: readonly [rule: stri
     ['no-restricted-globals', /ports/],
   ],
   ['src/format/lint-buffer.ts', 'export const a = Buffer.alloc(1)', ['no-restricted-globals', /browser/]],
-  ['src/domain/lint-any.ts', 'export const a = (b: any) => b', ['@typescript-eslint/no-explicit-any', /any/]],
+  ['src/domain/lint-any.ts', 'export const a = (b: any) => b', ['typescript(no-explicit-any)', /any/]],
   ['src/domain/lint-default.ts', 'export default 1', ['no-restricted-syntax', /named/i]],
   [
     'src/domain/lint-floating.ts',
     'export const a = () => { Promise.resolve() }',
-    ['@typescript-eslint/no-floating-promises', /promise/i],
+    ['typescript(no-floating-promises)', /promise/i],
   ],
   [
     'src/domain/lint-misused.ts',
     'export const a = (b: Promise<number>) => (b ? 1 : 2)',
-    ['@typescript-eslint/no-misused-promises', /promise/i],
+    ['typescript(no-misused-promises)', /promise/i],
   ],
   [
     'src/domain/lint-await.ts',
     'export const a = async (b: number) => { await b }',
-    ['@typescript-eslint/await-thenable', /await/i],
+    ['typescript(await-thenable)', /await/i],
   ],
   [
     'src/domain/lint-switch.ts',
     "export function a(b: 'c' | 'd') {\n  switch (b) {\n    case 'c':\n      return 1\n  }\n  return 2\n}",
-    ['@typescript-eslint/switch-exhaustiveness-check', /"d"|exhaustive/],
+    ['typescript(switch-exhaustiveness-check)', /"d"|exhaustive/],
   ],
   [
     'src/domain/lint-type-import.ts',
     "import { Thing } from './thing.ts'\nexport type A = Thing",
-    ['@typescript-eslint/consistent-type-imports', /type/],
+    ['typescript(consistent-type-imports)', /type/],
   ],
-  ['src/domain/lint-unused.ts', 'const a = 1\nexport const b = 2', ['@typescript-eslint/no-unused-vars', /never used/]],
+  ['src/domain/lint-unused.ts', 'const a = 1\nexport const b = 2', ['eslint(no-unused-vars)', /never used/]],
 ]
 
 interface Violation {
@@ -236,9 +245,21 @@ interface LintFile {
   readonly messages: readonly { readonly ruleId: string | null; readonly message: string }[]
 }
 
+interface Diagnostic {
+  readonly filename: string
+  readonly code: string
+  readonly message: string
+}
+
+interface Finding {
+  readonly path: string
+  readonly ruleId: string | null
+  readonly message: string
+}
+
 let folder = ''
 let violations: readonly Violation[] = []
-let lintFiles: readonly LintFile[] = []
+let found: readonly Finding[] = []
 
 /** Standard output of a linter, which exits with a number of its own when it finds something. */
 function output(script: string, args: readonly string[]): Promise<string> {
@@ -254,23 +275,32 @@ function output(script: string, args: readonly string[]): Promise<string> {
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mosaik-rooms-'))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  for (const name of ['package.json', 'tsconfig.json']) copyFileSync(join(root, name), join(folder, name))
+  for (const name of ['package.json', 'tsconfig.json', '.oxlintrc.json'])
+    copyFileSync(join(root, name), join(folder, name))
   for (const [path, code] of [...house, ...lines]) {
     mkdirSync(join(folder, dirname(path)), { recursive: true })
     writeFileSync(join(folder, path), `${code}\n`)
   }
-  const [cruise, lint] = await Promise.all([
+  const paths = lines.map(([path]) => path)
+  const [cruise, homes, language] = await Promise.all([
     output('dependency-cruiser/bin/dependency-cruise.mjs', [
       ...['--config', join(root, '.dependency-cruiser.cjs'), '--output-type', 'json'],
       ...['src', 'workers', 'scripts', 'test'],
     ]),
-    output('eslint/bin/eslint.js', [
-      ...['--config', join(root, 'eslint.config.js'), '--format', 'json'],
-      ...lines.map(([path]) => path),
-    ]),
+    output('eslint/bin/eslint.js', [...['--config', join(root, 'eslint.config.js'), '--format', 'json', ...paths]]),
+    output('oxlint/bin/oxlint', ['--config', '.oxlintrc.json', '--format', 'json', ...paths]),
   ])
   violations = (JSON.parse(cruise) as { summary: { violations: Violation[] } }).summary.violations
-  lintFiles = JSON.parse(lint) as LintFile[]
+  found = [
+    ...(JSON.parse(homes) as LintFile[]).flatMap(({ filePath, messages }) =>
+      messages.map(({ ruleId, message }) => ({ path: relative(realpathSync(folder), filePath), ruleId, message })),
+    ),
+    ...(JSON.parse(language) as { diagnostics: Diagnostic[] }).diagnostics.map(({ filename, code, message }) => ({
+      path: filename,
+      ruleId: code,
+      message,
+    })),
+  ]
 }, 60_000)
 
 afterAll(() => {
@@ -301,10 +331,9 @@ test('every import rule there is has bitten', () => {
 })
 
 test.each(lines)('%s', (path, _code, broken) => {
-  const report = lintFiles.find(({ filePath }) => filePath.endsWith(`/${path}`))
-  const found = report?.messages.map(({ ruleId, message }) => ({ ruleId, message }))
-  if (broken === null) expect(found).toEqual([])
-  else expect(found).toContainEqual({ ruleId: broken[0], message: expect.stringMatching(broken[1]) as string })
+  const here = found.filter((finding) => finding.path === path)
+  if (broken === null) expect(here).toEqual([])
+  else expect(here).toContainEqual({ path, ruleId: broken[0], message: expect.stringMatching(broken[1]) as string })
 })
 
 test('every folder of src has a row', () => {

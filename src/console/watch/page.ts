@@ -7,7 +7,6 @@ export function element<T extends Element>(id: string, type: new () => T): T {
 
 /** The page's clock, in ms; only differences mean anything. The one place in the browser that asks for the time. */
 export function nowMs(): number {
-  // eslint-disable-next-line no-restricted-properties -- there is no adapter in a browser
   return performance.now()
 }
 
