@@ -8,7 +8,6 @@ import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import { passphraseOf, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
-import { fileSource, releaseFile } from '../adapters/file-source.ts'
 import { MemoryRateCounter } from '../adapters/memory-rate-counter.ts'
 import { createPrometheusMetrics } from '../adapters/metrics.ts'
 import { nativeXWing } from '../adapters/native-kem.ts'
@@ -32,12 +31,11 @@ import type { NodeRow } from '../ports/catalog/access.ts'
 import type { HealthSource } from '../ports/health.ts'
 import type { JobQueue } from '../ports/jobs.ts'
 import type { Keyring } from '../ports/keyring.ts'
-import type { MediaTool } from '../ports/media.ts'
 import type { Metrics } from '../ports/metrics.ts'
 import type { AccessOperations } from '../ports/access-operations.ts'
 import type { NodeOperations } from '../ports/node-operations.ts'
 import type { RateCounter } from '../ports/rate-counter.ts'
-import type { Intake, SourceAccess, SourceFile } from '../ports/source.ts'
+import type { Intake } from '../ports/source.ts'
 import type { Spool } from '../ports/spool.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { VaultReader } from '../ports/vault-reader.ts'
@@ -49,11 +47,13 @@ import { groups as allGroups, stagesOf, type Group } from './groups.ts'
 import { measuredCatalog, measuredDriver, measuredEngine, measuredReader, measuredTable } from './measured.ts'
 import { startMetricsServer } from './metrics-server.ts'
 import { CatalogNodePool } from './node-pool.ts'
+import { noMedia, noQueue, noSpool, noUpkeep } from './not-here.ts'
 import { createNodeOperations } from './nodes.ts'
 import { spreadCards, type OrganisationPorts } from './organisations.ts'
 import { announcer, queueTable, startWorkers } from './queues.ts'
 import { readiness } from './readiness.ts'
 import { shareSigner } from './share-signer.ts'
+import { sourceAccess } from './source-access.ts'
 import { checkSpool } from './spool-folder.ts'
 import { createDoctor } from './upkeep-doctor.ts'
 import { DAY_MS, startHealthUpkeep } from './upkeep-health.ts'
@@ -330,41 +330,6 @@ const closedIntake: Intake = {
     ),
 }
 
-const noUpkeep: Upkeep = { stateChanged: () => undefined, close: () => Promise.resolve() }
-
-const notHere = (what: string): Promise<never> =>
-  Promise.reject(new MosaikError('E_INTERNAL', `this process has no ${what}: that is another group's`))
-
-const noQueue: JobQueue = {
-  enqueue: () => notHere('Redis'),
-  process: () => {
-    throw new MosaikError('E_INTERNAL', "this process has no Redis: that is another group's")
-  },
-  drained: () => notHere('Redis'),
-  ping: () => notHere('Redis'),
-  close: () => Promise.resolve(),
-}
-
-const noMedia: MediaTool = {
-  confinement: 'none',
-  probe: () => notHere('ffmpeg'),
-  rendition: () => notHere('ffmpeg'),
-  poster: () => notHere('ffmpeg'),
-  storyboard: () => notHere('ffmpeg'),
-  captions: () => notHere('ffmpeg'),
-}
-
-const noSpool: Spool = {
-  begin: () => notHere('spool'),
-  append: () => notHere('spool'),
-  offsetBytes: () => notHere('spool'),
-  read: () => {
-    throw new MosaikError('E_INTERNAL', "this process has no spool: that is another group's")
-  },
-  remove: () => notHere('spool'),
-  rotateKeys: () => notHere('spool'),
-}
-
 async function openKeyring(
   options: VaultOptions,
   catalog: Catalog,
@@ -426,46 +391,6 @@ function openRates(
   return rates
 }
 
-function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): SourceAccess {
-  return {
-    async open(input) {
-      if (input.kind === 'file') return fileSource(input)
-      if (input.kind === 'vault') throw new MosaikError('E_INTERNAL', 'this work reads the vault, not a source')
-      const original = await uploadSource(input.upload)
-      const captions = await Promise.all(input.captionsUploads.map(captionsSource))
-      return { original, captions }
-    },
-    async release(input) {
-      if (input.kind === 'file') await releaseFile(input)
-      if (input.kind !== 'upload') return
-      for (const upload of [input.upload, ...input.captionsUploads]) {
-        await spool.remove(upload)
-        // The row stays a day: a client whose last answer was lost must not begin again.
-        await catalog.uploads.updateUpload(upload, { state: 'consumed' }, clock.nowMs())
-      }
-      await spool.rotateKeys()
-    },
-  }
-
-  /** Captions that are gone are no reason to fail the recording: the error waits until they are read. */
-  async function captionsSource(id: Id): Promise<SourceFile> {
-    try {
-      return await uploadSource(id)
-    } catch (error) {
-      return { name: 'captions', sizeBytes: undefined, sha256: undefined, open: () => failing(error) }
-    }
-  }
-
-  async function uploadSource(id: Id): Promise<SourceFile> {
-    const upload = await catalog.uploads.upload(id)
-    if (upload === undefined || upload.lengthBytes === null) {
-      throw new MosaikError('E_SOURCE_UNREADABLE', 'the upload is gone or never became complete', { upload: id })
-    }
-    const { filename = 'recording', sha256 } = upload.metadata
-    return spool.read(id, filename, upload.lengthBytes, sha256 === undefined ? undefined : fromHex(sha256))
-  }
-}
-
 function receiptIssuer(keyring: Keyring, installation: Id): (facts: ReceiptFacts) => Promise<Uint8Array> {
   return async ({ scheme, ...facts }) => {
     const { signing, epoch } = await keyring.publicKeys(facts.organisation)
@@ -481,8 +406,4 @@ function receiptIssuer(keyring: Keyring, installation: Id): (facts: ReceiptFacts
 function locationOf({ settings }: NodeRow): string {
   const text = (name: string): string => (typeof settings[name] === 'string' ? settings[name] : '')
   return settings['driver'] === 'directory' ? text('path') : `${text('endpoint')}/${text('bucket')}/${text('prefix')}`
-}
-
-async function* failing(error: unknown): AsyncGenerator<Uint8Array> {
-  throw error
 }
