@@ -11,4 +11,7 @@ export MOSAIK_TEST_ALL
 # Node 24 for vitest, and for every program that a test starts
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
+# ... which start in half the time with what is compiled already.
+NODE_COMPILE_CACHE=$PWD/build/compile-cache
+export NODE_COMPILE_CACHE
 exec vitest run "$@" </dev/null

@@ -12,25 +12,19 @@ import {
   revokeToken,
   type TokenOptions,
 } from './commands/access.ts'
-import { check } from './commands/check.ts'
-import { deposit } from './commands/deposit.ts'
+import type { DepositOptions } from './commands/deposit.ts'
 import { doctor } from './commands/doctor.ts'
-import { fsckCommand } from './commands/fsck.ts'
 import { askLinkPasscode, createLink, listLinks, revokeLink } from './commands/links.ts'
 import { parseScheme, setPolicy } from './commands/policy.ts'
-import { rebuildCommand, type RebuildOptions } from './commands/rebuild.ts'
+import type { RebuildOptions } from './commands/rebuild.ts'
 import { listRecordings, retryRecording, showRecording } from './commands/recordings.ts'
-import { parseSharing, recoveryKey } from './commands/recovery-key.ts'
-import { rotateKeysCommand, type RotateKeysOptions } from './commands/rotate-keys.ts'
-import { start } from './commands/start.ts'
+import type { RotateKeysOptions } from './commands/rotate-keys.ts'
 import { linkPasscodeFromEnvironment, readConfig, remoteVault, type Config } from './config.ts'
 import { keysCommands } from './keys-commands.ts'
 import { nodeCommands, type WithVault } from './node-commands.ts'
-import { refuseIfSealed } from './opening.ts'
-import { combineRecoveryShares } from './recovery-shares.ts'
 import { Screen } from './screen.ts'
-import { makeToken, setUp } from './setup.ts'
-import { startVault } from './start.ts'
+
+// The vault itself is loaded by the commands that need it, when they run: the others start at once.
 
 /** Exit codes, as docs/OPERATIONS.md lists them. */
 const EXIT = { failed: 1, usage: 2, unauthorized: 3, temporary: 4, verification: 5 } as const
@@ -70,6 +64,7 @@ const withVault: WithVault = async (task) => {
   const { config, screen } = surroundings()
   const running = findVault(config)
   if (running) return await task(running, screen)
+  const [{ refuseIfSealed }, { startVault }] = await Promise.all([import('./opening.ts'), import('./start.ts')])
   await refuseIfSealed(config)
   const own = await startVault({ ...config, port: 0, watch: undefined }, { askPassphrase: false }, screen)
   try {
@@ -101,8 +96,12 @@ program
   .action(async (files: string[], flags: Record<string, string | boolean | undefined>) => {
     const { config: base, screen } = surroundings()
     const { port, host, watch, data } = flags
-    if (flags['check'] === true) return await check(screen, { port, host, data })
+    if (flags['check'] === true) {
+      const { check } = await import('./commands/check.ts')
+      return await check(screen, { port, host, data })
+    }
     const config = readConfig({ data: data ?? base.data, port, host, watch })
+    const { start } = await import('./commands/start.ts')
     await start(config, screen, files, {
       askPassphrase: flags['askPassphrase'] === true,
       sample: flags['sample'] !== false,
@@ -121,8 +120,11 @@ program
   .option('--started-at <iso>', 'when the meeting began')
   .option('--external-id <id>', 'the same id again finds the first deposit')
   .option('--wait', 'until it plays', false)
-  .action((file: string, options: Parameters<typeof deposit>[3]) =>
-    withVault((client, screen) => deposit(client, screen, file, options)),
+  .action((file: string, options: DepositOptions) =>
+    withVault(async (client, screen) => {
+      const { deposit } = await import('./commands/deposit.ts')
+      await deposit(client, screen, file, options)
+    }),
   )
 
 program
@@ -196,6 +198,7 @@ program
     const { config, screen } = surroundings()
     const scheme = parseScheme(options.scheme)
     checkScheme(scheme)
+    const { setUp } = await import('./setup.ts')
     const made = await setUp(config, { name: options.name, scheme, placementRule: options.placement })
     screen.result(
       made.isNew
@@ -233,6 +236,7 @@ token
     const { config, screen } = surroundings()
     // Where several processes run there is no token to begin with: the first one is made straight in the catalog.
     if (config.databaseUrl !== undefined && remoteVault() === undefined) {
+      const { makeToken } = await import('./setup.ts')
       const made = await makeToken(config, role, options)
       return screen.result(made.token, made)
     }
@@ -261,6 +265,7 @@ program
   .description('hold the catalog against itself and against the nodes; changes nothing')
   .action(async () => {
     const { config, screen } = surroundings()
+    const { fsckCommand } = await import('./commands/fsck.ts')
     await fsckCommand(config, screen)
   })
 
@@ -273,6 +278,7 @@ program
   .option('--release', 'let deletions go on after a rebuild')
   .action(async (options: RebuildOptions) => {
     const { config, screen } = surroundings()
+    const { rebuildCommand } = await import('./commands/rebuild.ts')
     await rebuildCommand(config, screen, options)
   })
 
@@ -289,6 +295,7 @@ program
   )
   .action(async (options: RotateKeysOptions) => {
     const { config, screen } = surroundings()
+    const { rotateKeysCommand } = await import('./commands/rotate-keys.ts')
     await rotateKeysCommand(config, screen, options)
   })
 
@@ -298,7 +305,11 @@ program
   .addOption(new Option('--shares <k-of-n>', 'as SLIP-39 shares, for example 3-of-5').conflicts('combine'))
   .option('--combine', 'ask for shares and show the recovery key; needs no vault')
   .action(async (options: { shares?: string; combine?: boolean }) => {
-    if (options.combine) return await combineRecoveryShares()
+    if (options.combine) {
+      const { combineRecoveryShares } = await import('./recovery-shares.ts')
+      return await combineRecoveryShares()
+    }
+    const { parseSharing, recoveryKey } = await import('./commands/recovery-key.ts')
     const { config, screen } = surroundings()
     await recoveryKey(config, screen, options.shares === undefined ? undefined : parseSharing(options.shares))
   })

@@ -1,13 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import {
-  custodyCommand,
-  hsmCommand,
-  sealCommand,
-  sealStatusCommand,
-  unsealCommand,
-  type CustodyOptions,
-} from './commands/keys.ts'
-import { passphraseCommand } from './commands/passphrase.ts'
+import type { CustodyOptions } from './commands/keys.ts'
 import { newPassphraseFileFromEnvironment, type Config } from './config.ts'
 import type { Screen } from './screen.ts'
 
@@ -26,6 +18,7 @@ export function keysCommands(
 ): void {
   const changePassphrase = async (): Promise<void> => {
     const { config, screen } = surroundings()
+    const { passphraseCommand } = await import('./commands/passphrase.ts')
     await passphraseCommand(config, screen, newPassphraseFileFromEnvironment())
   }
   const keys = program
@@ -41,6 +34,7 @@ export function keysCommands(
     .option('--share-files <folder>', 'write one file an officer there instead of showing the shares on the terminal')
     .action(async (options: CustodyOptions) => {
       const { config, screen } = surroundings()
+      const { custodyCommand } = await import('./commands/keys.ts')
       await custodyCommand(config, screen, options)
     })
   keys
@@ -49,6 +43,7 @@ export function keysCommands(
     .option('--share-file <file>', 'the share from a file')
     .action(async (options: { shareFile?: string }) => {
       const { config, screen } = surroundings()
+      const { unsealCommand } = await import('./commands/keys.ts')
       await unsealCommand(config, screen, options)
     })
   keys
@@ -56,6 +51,7 @@ export function keysCommands(
     .description('which processes on this machine are sealed, and how many shares they have')
     .action(async () => {
       const { config, screen } = surroundings()
+      const { sealStatusCommand } = await import('./commands/keys.ts')
       await sealStatusCommand(config, screen)
     })
   keys
@@ -63,6 +59,7 @@ export function keysCommands(
     .description('every process on this machine hands its work back and forgets its keys, and shares that were given')
     .action(async () => {
       const { config, screen } = surroundings()
+      const { sealCommand } = await import('./commands/keys.ts')
       await sealCommand(config, screen)
     })
   keys
@@ -72,6 +69,7 @@ export function keysCommands(
     )
     .action(async () => {
       const { config, screen } = surroundings()
+      const { hsmCommand } = await import('./commands/keys.ts')
       await hsmCommand(config, screen)
     })
   keys
