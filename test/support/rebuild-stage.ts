@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
 import { describeFile } from '../../src/adapters/file-source.ts'
@@ -16,10 +15,12 @@ import { rebuildVault, type RebuildRequest, type RebuildResult } from '../../src
 import { commitState } from '../../src/pipeline/commit-state.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
 import { createVaultReader } from '../../src/retrieve/open-recording.ts'
+import { makeTestFolder } from './test-folder.ts'
 import { silentLog, testKdfCost, type TestVault } from './test-vault.ts'
 
 const never = new AbortController().signal
 const random = nodeRandom()
+const AT_ONCE = 16
 /** Of keyrings that a rebuild makes. */
 export const newPassphrase = 'another passphrase of tests'
 /** Of test vaults. */
@@ -31,6 +32,26 @@ export async function storeInto(into: TestVault, content: Uint8Array, title: str
   const recording = await into.deposit(path, { ...(await describeFile(path)), title, externalId: title })
   await into.runDue()
   return recording
+}
+
+/** Many at a time: `[content, title]` of each. @returns their ids, in the same order. */
+export async function storeAllInto(
+  into: TestVault,
+  recordings: readonly (readonly [content: Uint8Array, title: string])[],
+): Promise<string[]> {
+  const ids: string[] = []
+  for (let at = 0; at < recordings.length; at += AT_ONCE) {
+    const deposits = recordings.slice(at, at + AT_ONCE).map(async ([content, title]) => {
+      const path = join(into.folder, `${title}.mp4`)
+      writeFileSync(path, content)
+      return await into.deposit(path, { ...(await describeFile(path)), title, externalId: title })
+    })
+    ids.push(...(await Promise.all(deposits)))
+    const due = () => into.catalog.work.due(into.clock.nowMs(), AT_ONCE)
+    for (let some = await due(); some.length > 0; some = await due())
+      await Promise.all(some.map((work) => into.runOnce(work)))
+  }
+  return ids
 }
 
 export async function recoveryKeyOf(of: TestVault): Promise<string> {
@@ -46,7 +67,7 @@ export function makeFolders() {
   const folders: string[] = []
   return {
     make(): string {
-      const folder = mkdtempSync(join(tmpdir(), 'mosaik-rebuild-'))
+      const folder = makeTestFolder('mosaik-rebuild-')
       folders.push(folder)
       return folder
     },

@@ -1,13 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
 import { fileSource, releaseFile } from '../../src/adapters/file-source.ts'
+import { nativeXWing } from '../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
 import { createNodeDriver, type StoreWorld } from '../../src/adapters/open-store.ts'
 import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-engine.ts'
 import { openSqliteCatalog } from '../../src/adapters/sql-catalog/open.ts'
+import type { Primitives } from '../../src/crypto/primitives.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
 import { toHex, type Id } from '../../src/domain/ids.ts'
 import type { Padding } from '../../src/domain/padding.ts'
@@ -27,6 +28,7 @@ import type { SegmentEngine } from '../../src/ports/segment-engine.ts'
 import type { Clock, Log, Random } from '../../src/ports/system.ts'
 import { createInlineEngine } from '../../src/adapters/segment-engine/inline-engine.ts'
 import type { MemoryStore } from './memory-store.ts'
+import { makeTestFolder } from './test-folder.ts'
 import type { WorkRow } from '../../src/ports/catalog/recordings.ts'
 import { createVaultReader } from '../../src/retrieve/open-recording.ts'
 import { MosaikError } from '../../src/domain/errors.ts'
@@ -50,6 +52,7 @@ export interface TestVaultOptions {
   readonly log?: Log
   readonly clock?: Clock
   readonly random?: Random
+  readonly primitives?: Primitives
   /** Nodes in memory instead of folders: their faults are the test's. */
   readonly memory?: readonly MemoryStore[]
   /** How long S3 nodes may take. */
@@ -64,16 +67,19 @@ export interface TestVaultOptions {
 
 /** A real vault in a temporary folder, without doors and queue: the test runs the work itself and sees each step. */
 export async function makeTestVault(options: TestVaultOptions = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'mosaik-test-'))
+  const folder = makeTestFolder('mosaik-test-')
   const clock = options.clock ?? nodeClock
   const random = options.random ?? nodeRandom()
-  const primitives = nodePrimitives
+  const primitives = options.primitives ?? nodePrimitives
   const log = options.log ?? silentLog
   const sqlite = openSqliteCatalog(join(folder, 'catalog.sqlite'), clock)
   await sqlite.migrate()
   const catalog = options.wrapCatalog?.(sqlite) ?? sqlite
   const keyring = await createFileKeyring(
-    { folder, passphrase: 'a passphrase of tests', clock, random, primitives, record: () => Promise.resolve() },
+    {
+      ...{ folder, passphrase: 'a passphrase of tests', clock, random, primitives, suite1Kem: nativeXWing },
+      record: () => Promise.resolve(),
+    },
     testKdfCost,
   )
   const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
