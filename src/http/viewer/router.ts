@@ -102,6 +102,8 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
       if (isMosaikError(reason, 'E_ABORTED')) return
       if (response.headersSent) {
         log.warn('view.broken', { link: link.id, code: isMosaikError(reason) ? reason.code : 'E_INTERNAL' })
+        // An orderly end would still send the megabytes that a slow viewer leaves in this machine's buffers.
+        if (isMosaikError(reason, 'E_LINK_INVALID')) response.socket?.resetAndDestroy()
       }
       throw reason
     }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Manifest } from '../../../src/domain/recording.ts'
@@ -487,6 +488,26 @@ describe('streams', () => {
     expect(state.endedAtMs - revokedAtMs).toBeLessThan(5_000)
     expect((await get('recording.json')).status).toBe(404)
     await expect.poll(() => server.vault.runningReads).toBe(0)
+  })
+
+  it('give a slow viewer nothing more of what waits in the buffers when the link is revoked', async () => {
+    const long = server.vault.add(organisation, 'revoked', [
+      { kind: 'original', name: 'long.mp4', mediaType: 'video/mp4', content: Buffer.alloc(64_000_000) },
+    ])
+    const { grant, cookie, id } = await viewer({ allowDownload: true }, long)
+    const { hostname, port } = new URL(server.origin)
+    const socket = connect(Number(port), hostname)
+    socket.write(`GET /s/${grant}/download HTTP/1.1\r\nHost: ${hostname}:${port}\r\nCookie: ${cookie}\r\n\r\n`)
+    const ended = new Promise((resolve) => {
+      socket.once('end', () => resolve('in order'))
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+    })
+    await new Promise((resolve) => socket.once('readable', resolve))
+    await server.links.revoke(id)
+    await expect.poll(() => server.vault.runningReads, { timeout: 10_000 }).toBe(0)
+    socket.resume()
+    expect(await ended).toBe('ECONNRESET')
+    socket.destroy()
   })
 
   it('stop reading when the viewer leaves, and wait when the viewer does not read', async () => {
