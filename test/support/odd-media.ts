@@ -65,6 +65,7 @@ const recipes = {
   'negative-times.mkv': [...film, '-avoid_negative_ts', 'disabled', '-output_ts_offset', '-0.5'],
   'edit-list.mp4': [...film, '-bf', '2', '-avoid_negative_ts', 'disabled', '-output_ts_offset', '-0.3'],
   'clock-wraps.ts': [...film, '-output_ts_offset', '95442.7'],
+  'half-a-minute-later.ts': [...film, '-output_ts_offset', '34'],
   'begins-late.ts': [...film, '-output_ts_offset', '50000'],
   'one-frame.mp4': [...picture('160x90', 10, 0.1), ...h264],
   'still-and-sound.mp4': [...picture('160x90', 1, 1), ...tone(440, 4), ...h264, ...aac],
@@ -98,7 +99,7 @@ export function cutOff(name: OddName, tenths: number): Promise<string> {
 
 /** A file and another one behind it, as recorders leave them that were restarted. */
 export function behindEachOther(name: OddName, next: OddName): Promise<string> {
-  return once(`twice-${name}`, async (path) =>
+  return once(`${next}-behind-${name}`, async (path) =>
     writeFile(path, Buffer.concat([await bytesOf(name), await bytesOf(next)])),
   )
 }

@@ -74,9 +74,10 @@ export function probeArguments(url: string, limits: ToolLimits): string[] {
   return flat([...reading(limits), '-of', 'json', '-show_entries', entries.join(':'), url])
 }
 
-/** ffprobe: time and length of every packet, for files that do not say how long they are. */
+/** ffprobe: kind, stream, time and length of every packet, for files that do not say how long they are. */
 export function scanArguments(url: string, limits: ToolLimits): string[] {
-  return flat([...reading(limits), '-of', 'csv=p=0', '-show_entries', 'packet=pts_time,dts_time,duration_time', url])
+  const entries = 'packet=codec_type,stream_index,pts_time,dts_time,duration_time'
+  return flat([...reading(limits), '-of', 'csv=p=0', '-show_entries', entries, url])
 }
 
 /**

@@ -22,6 +22,11 @@ const PROBE_OUTPUT_BYTES = 4 * 1024 * 1024
 /** 48 hours of 60 frames and 50 sound packets a second, 40 characters each. */
 const SCAN_OUTPUT_BYTES = 1024 * 1024 * 1024
 
+/** Containers whose clock may jump in the middle: what they say of their length is the difference of first and last time. */
+const jumpingFormats: readonly string[] = ['mpegts', 'mpeg']
+/** ffmpeg closes a jump that is larger (`-dts_delta_threshold`), and so does the scan. */
+const JUMP_SECONDS = 10
+
 /** Text tracks that can become WebVTT; pictures of text (DVD, Blu-ray, DVB) cannot. */
 const textCodecs = ['subrip', 'srt', 'ass', 'ssa', 'mov_text', 'webvtt', 'text']
 
@@ -62,8 +67,8 @@ export async function probeMedia(host: ToolHost, input: MediaInput, signal: Abor
   checkSizes(streams)
   // A header may be wrong, or lie: what is there counts then.
   const said = info.durationMs
-  const believable = said !== undefined && said <= mediaLimits.durationMs
-  const durationMs = believable ? said : await scanDuration(host, input, signal)
+  const believable = said !== undefined && said <= mediaLimits.durationMs && !jumpingFormats.includes(format)
+  const durationMs = believable ? said : await scanDuration(host, input, format, signal)
   if (durationMs > mediaLimits.durationMs) {
     throw new MosaikError('E_MEDIA_LIMIT', 'the recording is longer than 48 hours', { format, durationMs })
   }
@@ -178,10 +183,21 @@ function checkSizes(streams: readonly MediaStream[]): void {
   }
 }
 
-/** Reads the times of all packets of a file that does not say how long it is (written live, or cut off). */
-async function scanDuration(host: ToolHost, input: MediaInput, signal: AbortSignal): Promise<number> {
+/**
+ * Reads the times of all packets of a file that does not say how long it is (written live, or cut off, or with a clock that jumps).
+ * The result is as long as what ffmpeg makes of it.
+ */
+async function scanDuration(
+  host: ToolHost,
+  input: MediaInput,
+  format: string,
+  signal: AbortSignal,
+): Promise<number> {
   let first = Infinity
   let last = -Infinity
+  let closed = 0
+  const ends = new Map<string, number>()
+  const mayJump = jumpingFormats.includes(format)
   const run = {
     program: 'ffprobe' as const,
     argumentList: (url: string) => scanArguments(url, host.limits),
@@ -189,11 +205,17 @@ async function scanDuration(host: ToolHost, input: MediaInput, signal: AbortSign
     wallMs: SCAN_WALL_MS,
     outputBytes: SCAN_OUTPUT_BYTES,
   }
-  for await (const [pts, dts, duration] of csvLines(runTool(host, run, signal))) {
-    const start = finiteNumber(pts) ?? finiteNumber(dts)
-    if (start === undefined) continue
-    first = Math.min(first, start)
-    last = Math.max(last, start + (finiteNumber(duration) ?? 0))
+  for await (const [kind, stream = '', pts, dts, duration] of csvLines(runTool(host, run, signal))) {
+    const at = finiteNumber(pts) ?? finiteNumber(dts)
+    if (at === undefined) continue
+    const length = finiteNumber(duration) ?? 0
+    if (mayJump && (kind === 'video' || kind === 'audio')) {
+      const jump = at - closed - (ends.get(stream) ?? at - closed)
+      if (Math.abs(jump) > JUMP_SECONDS) closed += jump
+      ends.set(stream, at - closed + length)
+    }
+    first = Math.min(first, at - closed)
+    last = Math.max(last, at - closed + length)
   }
   const durationMs = Math.round((last - first) * 1000)
   if (!Number.isFinite(durationMs) || durationMs <= 0) {

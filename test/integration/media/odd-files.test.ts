@@ -156,6 +156,7 @@ const good: Record<odd.OddName, Plays> = {
   // The edit list hides the first 0.3 s.
   'edit-list.mp4': { renditions: small, durationMs: 1700 },
   'clock-wraps.ts': { renditions: small, frames: 20 },
+  'half-a-minute-later.ts': { renditions: small, frames: 20 },
   'begins-late.ts': { renditions: small, frames: 20 },
   'one-frame.mp4': { renditions: ['90p 160x90'], frames: 1, durationMs: 100 },
   'still-and-sound.mp4': { renditions: small, frames: 1, durationMs: 4000 },
@@ -177,6 +178,11 @@ describe('odd, and they play', () => {
 
   check('a recorder that was restarted: MPEG-TS behind MPEG-TS', async () => {
     await plays(await odd.behindEachOther('stream.ts', 'stream.ts'), { renditions: small, durationMs: 4000 })
+  })
+
+  check('a recorder that was away for half a minute: what is there is the whole', async () => {
+    const path = await odd.behindEachOther('stream.ts', 'half-a-minute-later.ts')
+    await plays(path, { renditions: small, durationMs: 4000 })
   })
 
   check('MP3 behind MP3', async () => {
