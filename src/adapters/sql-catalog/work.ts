@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { MosaikError } from '../../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Backlog, WorkCatalog, WorkInput, WorkRow, WorkStage } from '../../ports/catalog/recordings.ts'
 import type { Database } from './database.ts'
@@ -143,14 +143,20 @@ export function workCatalog(database: Database): WorkCatalog {
     },
 
     async retry(id, nowMs) {
-      await database.run('let failed work run again', (db) =>
-        db
-          .updateTable('work')
-          .set({ state: 'pending', run_at_ms: nowMs, due_at_ms: nowMs, error: null })
-          .where('id', '=', id)
-          .where('state', '=', 'failed')
-          .execute(),
-      )
+      try {
+        await database.run('let failed work run again', (db) =>
+          db
+            .updateTable('work')
+            .set({ state: 'pending', run_at_ms: nowMs, due_at_ms: nowMs, error: null })
+            .where('id', '=', id)
+            .where('state', '=', 'failed')
+            .execute(),
+        )
+      } catch (error) {
+        // the index allows one row of a recording and stage that has not failed
+        if (!isMosaikError(error, 'E_CONFLICT')) throw error
+        throw new MosaikError('E_CONFLICT', 'there is a later try of this work already', { work: id }, error)
+      }
     },
 
     async due(nowMs, limit) {

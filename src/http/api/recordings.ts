@@ -172,7 +172,7 @@ async function retry({ catalog, clock, random, announce }: RecordingOperationsOp
     })
     if (stands.id === id) due.push(stands)
   }
-  if (due.length === 0) throw nothingFailed(row)
+  if (due.length === 0) throw nothingFailed(row, work)
   // The state goes first: work that is claimed at once must not be overwritten by what is said here.
   if (row.state === 'failed') await catalog.recordings.update(row.id, { state: 'received', reason: null }, nowMs)
   if (row.state === 'unplayable' && due.some(({ stage }) => stage === 'transcode')) {
@@ -191,7 +191,15 @@ function isLatestOfStage(work: readonly WorkRow[]): (row: WorkRow) => boolean {
     work.findLast(({ stage }) => stage === row.stage)?.id === row.id
 }
 
-function nothingFailed({ state }: RecordingRow): MosaikError {
+function nothingFailed({ state }: RecordingRow, work: readonly WorkRow[]): MosaikError {
+  const again = work.find((one) => one.state === 'failed' && !isLatestOfStage(work)(one))?.stage
+  const later = work.findLast((one) => one.stage === again && one.state !== 'failed')
+  if (later !== undefined && later.state !== 'done') {
+    return new MosaikError(
+      'E_CONFLICT',
+      `there is nothing to try again: ${later.stage} failed, and another try of it ${later.state === 'running' ? 'is running' : 'is waiting'}`,
+    )
+  }
   return new MosaikError(
     'E_CONFLICT',
     state === 'unplayable'

@@ -199,7 +199,7 @@ export interface WorkCatalog {
     error: { readonly code: ErrorCode; readonly message: string },
     runAtMs: number | null,
   ): Promise<void>
-  /** Failed work becomes pending again, due now. */
+  /** Failed work becomes pending again, due now. @throws E_CONFLICT when the recording's stage has been added anew since */
   retry(id: Id, nowMs: number): Promise<void>
   /** Work that is due (pending and due, or running with an expired lease), oldest first; reads only unfinished rows. */
   due(nowMs: number, limit: number): Promise<WorkRow[]>

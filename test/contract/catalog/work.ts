@@ -49,6 +49,7 @@ export function workSuite(underTest: () => CatalogUnderTest): void {
       expect(second.id).not.toBe(transcode.id)
       // Two of a stage must never stand: the old one may not come back beside the new one.
       expect(await outcome(catalog.work.retry(transcode.id, day + 11))).toBe('E_CONFLICT')
+      await expect(catalog.work.retry(transcode.id, day + 11)).rejects.toThrow(/there is a later try/)
 
       const done = await catalog.work.claim(second.id, day + 12, 1000)
       await catalog.work.finish({ work: second.id, fence: done?.fence ?? 0 }, day + 13)

@@ -185,6 +185,17 @@ describe('another try', () => {
     expect((await host('POST', `/recordings/${id}/retry`)).status).toBe(409)
   })
 
+  it('of work that was added anew since says so', async () => {
+    const { id, work } = await stage.addRecording(stage.first)
+    await fail(work, 'E_SOURCE_UNREADABLE', 'gone')
+    const again = { id: newId(), recording: id, stage: 'store', input: { kind: 'vault' }, runAtMs: 0 } as const
+    await stage.catalog.work.add(again)
+    const ask = async () => (await host('POST', `/recordings/${id}/retry`, {})).body['detail']
+    expect(await ask()).toMatch(/store failed, and another try of it is waiting/)
+    await stage.catalog.work.claim(again.id, stage.clock.nowMs(), 1_000)
+    expect(await ask()).toMatch(/another try of it is running/)
+  })
+
   it('of a recording that was found unplayable says that nothing is left to try', async () => {
     const { id } = await stage.addRecording(stage.first)
     const transcode = { id: newId(), recording: id, stage: 'transcode', input: { kind: 'vault' }, runAtMs: 0 } as const
