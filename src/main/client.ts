@@ -14,17 +14,23 @@ export const runFile = z.strictObject({
 
 export const RUN_FILE = 'run.json'
 
+type Tokens = Readonly<Partial<Record<Role, string>>>
+
 /** A vault as the command line sees it: its API under a role's token. */
 export class VaultClient {
   readonly url: string
-  readonly #tokens: Readonly<Partial<Record<Role, string>>>
+  readonly #renew: () => Tokens | undefined
+  #tokens: Tokens
 
-  constructor(url: string, tokens: Readonly<Partial<Record<Role, string>>>) {
+  /** @param renew the tokens that count now, where those of the beginning may have been replaced */
+  constructor(url: string, tokens: Tokens, renew: () => Tokens | undefined = () => undefined) {
     this.url = url.replace(/\/$/, '')
     this.#tokens = tokens
+    this.#renew = renew
   }
 
   token(role: Role): string {
+    this.#tokens = this.#renew() ?? this.#tokens
     const token = this.#tokens[role]
     if (token === undefined) throw new MosaikError('E_UNAUTHORIZED', `there is no token for the role ${role}`)
     return token
@@ -93,10 +99,16 @@ export function findVault(config: Pick<Config, 'data'>): VaultClient | undefined
       auditor: remote.token,
       admin: remote.token,
     })
+  const run = runningOn(config)
+  return run && new VaultClient(run.url, run.tokens, () => runningOn(config)?.tokens)
+}
+
+/** What the vault that runs on the data folder has left; `undefined` when none runs. */
+function runningOn(config: Pick<Config, 'data'>): z.output<typeof runFile> | undefined {
   try {
     const run = runFile.parse(JSON.parse(readFileSync(join(config.data, RUN_FILE), 'utf8')))
     process.kill(run.pid, 0)
-    return new VaultClient(run.url, run.tokens)
+    return run
   } catch {
     return undefined
   }

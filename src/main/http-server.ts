@@ -1,8 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import express from 'express'
 import { MosaikError } from '../domain/errors.ts'
-import type { Role } from '../domain/roles.ts'
 import type { Id } from '../domain/ids.ts'
 import { createApi, setApiHeaders } from '../http/api/api.ts'
 import { createDocsPage } from '../http/api/docs-page.ts'
@@ -14,7 +12,6 @@ import type { BuiltPage } from '../http/viewer/watch-page.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
 import { openDoor, type Door } from './door.ts'
-import { issueToken } from './tokens.ts'
 import type { Vault } from './vault.ts'
 
 export interface HttpPorts {
@@ -78,19 +75,4 @@ function readPage(name: 'watch' | 'docs'): BuiltPage {
   }
   const read = (file: string): Uint8Array => new Uint8Array(readFileSync(new URL(file, folder)))
   return { html: read('index.html'), script: read(`${name}.js`), style: read(`${name}.css`) }
-}
-
-/** A fresh bearer token of a role for clients on this machine, in place of those that a vault left when it was killed. */
-export async function issueLocalToken(
-  ports: HttpPorts,
-  organisation: Id,
-  role: Role,
-): Promise<{ id: Id; token: string }> {
-  const name = `this machine: ${hostname()}`
-  for (const old of await ports.vault.catalog.tokens.tokens(organisation)) {
-    if (old.name === name && old.role === role && old.revokedAtMs === null) {
-      await ports.vault.catalog.tokens.revokeToken(old.id, ports.clock.nowMs())
-    }
-  }
-  return await issueToken({ ...ports, tokens: ports.vault.catalog.tokens }, { organisation, role, name })
 }

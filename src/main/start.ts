@@ -9,12 +9,13 @@ import { VaultClient } from './client.ts'
 import { childEnvironment, type Config } from './config.ts'
 import { claimDataFolder, forgetRunFile, writeRunFile } from './data-folder.ts'
 import { ensureEmbedded } from './embedded.ts'
-import { issueLocalToken, startHttp } from './http-server.ts'
+import { startHttp } from './http-server.ts'
 import { openLog } from './log.ts'
 import { findOpening, isInCustody } from './opening.ts'
 import { offerRecoveryKey } from './recovery-key.ts'
 import type { Screen } from './screen.ts'
 import { waitForShares, type SealPorts, type Unsealed } from './sealed.ts'
+import { renewLocalToken } from './tokens.ts'
 import { openVault, type Vault } from './vault.ts'
 import { startWatching } from './watching.ts'
 
@@ -72,10 +73,11 @@ export async function startVault(config: Config, options: StartOptions, screen: 
       if (isNew) vault.upkeep.stateChanged(organisation)
       const ports = { vault, config, clock, random, log: log.log }
       const http = await startHttp(ports, unsealed?.door)
+      const tokenPorts = { ...ports, tokens: vault.catalog.tokens }
       const tokens = {
-        host: await issueLocalToken(ports, organisation, 'host'),
-        operator: await issueLocalToken(ports, organisation, 'operator'),
-        admin: await issueLocalToken(ports, organisation, 'admin'),
+        host: await renewLocalToken(tokenPorts, organisation, 'host'),
+        operator: await renewLocalToken(tokenPorts, organisation, 'operator'),
+        admin: await renewLocalToken(tokenPorts, organisation, 'admin'),
       }
       const texts = { host: tokens.host.token, operator: tokens.operator.token, admin: tokens.admin.token }
       writeRunFile(config, http.url, texts)

@@ -23,7 +23,8 @@ export interface DepositOptions {
 
 const uploadView = z.object({ recording: z.string().nullable() })
 const CHUNK_BYTES = 64 * 1024 * 1024
-const RETRY_DELAYS_MS = [0, 500, 1_000, 3_000, 5_000, 10_000]
+/** Long enough for a vault that is started again. */
+const RETRY_DELAYS_MS = [0, 500, 1_000, 3_000, 5_000, 10_000, 20_000, 30_000]
 
 /** `mosaik deposit`: hashes the file, uploads it resumably into the sealed spool, and with --wait follows it until it plays. */
 export async function deposit(
@@ -91,7 +92,8 @@ async function upload(
   return await new Promise((resolve, reject) => {
     const sending = new Upload(createReadStream(path), {
       endpoint: `${client.url}/api/v1/uploads`,
-      headers: { authorization: `Bearer ${client.token('host')}` },
+      // For each request anew: a vault that was started again in the meantime has another one.
+      onBeforeRequest: (request) => request.setHeader('Authorization', `Bearer ${client.token('host')}`),
       uploadSize: sizeBytes,
       chunkSize: CHUNK_BYTES,
       retryDelays: RETRY_DELAYS_MS,

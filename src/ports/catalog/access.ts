@@ -136,6 +136,8 @@ export interface TokenCatalog {
   token(id: Id): Promise<TokenRow | undefined>
   tokens(organisation: Id): Promise<TokenRow[]>
   revokeToken(id: Id, atMs: number): Promise<void>
+  /** Puts another secret in place of a token's own, under its id; a revoked one is good again. */
+  renewToken(id: Id, tokenSha256: Uint8Array): Promise<void>
 }
 
 /** A resumable upload into the sealed spool. */

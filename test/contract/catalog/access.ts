@@ -321,6 +321,11 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
       await catalog.tokens.revokeToken(token.id, day + 2)
       expect(await catalog.tokens.tokens(organisation)).toEqual([{ ...token, revokedAtMs: day + 1 }])
       expect(await catalog.tokens.tokens(newId())).toEqual([])
+      const renewed = { ...token, tokenSha256: someBytes() }
+      await catalog.tokens.renewToken(token.id, renewed.tokenSha256)
+      expect(await catalog.tokens.token(token.id)).toEqual(renewed)
+      expect(await catalog.tokens.tokenByHash(token.tokenSha256)).toBeUndefined()
+      expect(await catalog.tokens.tokenByHash(renewed.tokenSha256)).toEqual(renewed)
     })
 
     test('uploads', async () => {
