@@ -187,12 +187,7 @@ function checkSizes(streams: readonly MediaStream[]): void {
  * Reads the times of all packets of a file that does not say how long it is (written live, or cut off, or with a clock that jumps).
  * The result is as long as what ffmpeg makes of it.
  */
-async function scanDuration(
-  host: ToolHost,
-  input: MediaInput,
-  format: string,
-  signal: AbortSignal,
-): Promise<number> {
+async function scanDuration(host: ToolHost, input: MediaInput, format: string, signal: AbortSignal): Promise<number> {
   let first = Infinity
   let last = -Infinity
   let closed = 0

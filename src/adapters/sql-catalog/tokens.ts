@@ -64,11 +64,7 @@ export function tokenCatalog(database: Database): TokenCatalog {
 
     async renewToken(id, tokenSha256) {
       await database.run('renew a token', (db) =>
-        db
-          .updateTable('tokens')
-          .set({ token_sha256: tokenSha256, revoked_at_ms: null })
-          .where('id', '=', id)
-          .execute(),
+        db.updateTable('tokens').set({ token_sha256: tokenSha256, revoked_at_ms: null }).where('id', '=', id).execute(),
       )
     },
   }

@@ -46,7 +46,7 @@ describe('an upload from the command line', () => {
   it('goes on when the vault was started again in the middle, with the token of then', async () => {
     let good = 'first'
     const content = Buffer.alloc(300_000, 7)
-    let received = Buffer.alloc(0)
+    let received: Buffer = Buffer.alloc(0)
     const recording = '0b'.repeat(16)
     const server = createServer((request, response) => {
       void (async () => {
