@@ -4,7 +4,7 @@ import type { StoreWorld } from '../../../src/adapters/open-store.ts'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type { ObjectInfo, ObjectStore } from '../../../src/ports/object-store.ts'
 
-/** The real clock and randomness, and time limits short enough for tests. */
+/** The real clock and randomness, and time limits that no busy machine reaches. */
 export const world: StoreWorld = {
   clock: {
     nowMs: () => Date.now(),
@@ -16,7 +16,13 @@ export const world: StoreWorld = {
     entropy: (lengthBytes) => Uint8Array.from(randomBytes(lengthBytes)),
     fraction: () => Math.random(),
   },
-  s3Limits: { connectMs: 1_000, idleMs: 1_500, backOffMs: 20, pageSize: 7 },
+  s3Limits: { connectMs: 20_000, idleMs: 20_000, backOffMs: 20, pageSize: 7 },
+}
+
+/** The same where a node falls silent and a test waits until the store has had enough. */
+export const impatientWorld: StoreWorld = {
+  ...world,
+  s3Limits: { ...world.s3Limits, connectMs: 1_000, idleMs: 1_500 },
 }
 
 /** A signal that never ends. */
