@@ -58,7 +58,6 @@ export async function startHttp(ports: HttpPorts, open?: Door): Promise<HttpServ
       ...{ log, rates: vault.rates, publicUrl, page: readPage('watch') },
     }),
   )
-  app.get('/', (_request, response) => response.redirect(302, '/s'))
   app.use((_request, response) => {
     setApiHeaders(response)
     throw new MosaikError('E_ROUTE', 'there is nothing here')

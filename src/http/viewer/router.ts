@@ -69,6 +69,12 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
   const visits = visitHandlers(options)
   const router = Router({ caseSensitive: true, strict: true })
 
+  router.get('/', (_request, response) => {
+    setViewerHeaders(response, secure)
+    response.statusCode = 302
+    response.setHeader('Location', `${publicUrl.pathname.replace(/\/+$/, '')}/s`)
+    response.end()
+  })
   router.use('/s', (_request, response, next) => {
     setViewerHeaders(response, secure)
     next()

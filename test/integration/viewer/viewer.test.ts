@@ -74,6 +74,14 @@ async function viewer(terms = {}, recording = manifest) {
 const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer())
 
 describe('the watch page', () => {
+  it('is led to from the root, also below a path', async () => {
+    const below = await startViewerServer({ publicUrl: 'https://vault.example/recordings/' })
+    const { status, headers } = await fetch(below.origin, { redirect: 'manual' })
+    await below.close()
+    expect([status, headers.get('location')]).toEqual([302, '/recordings/s'])
+    expect(headers.get('referrer-policy')).toBe('no-referrer')
+  })
+
   it('is the same for all, and looking at it changes nothing', async () => {
     const { token } = await server.link(manifest, { maxViews: 1 })
     const before = server.catalog.calls.length
