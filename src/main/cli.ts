@@ -64,7 +64,11 @@ const withVault: WithVault = async (task) => {
   const { config, screen } = surroundings()
   const running = findVault(config)
   if (running) return await task(running, screen)
-  const [{ refuseIfSealed }, { startVault }] = await Promise.all([import('./opening.ts'), import('./start.ts')])
+  const [{ refuseIfNone, refuseIfSealed }, { startVault }] = await Promise.all([
+    import('./opening.ts'),
+    import('./start.ts'),
+  ])
+  refuseIfNone(config)
   await refuseIfSealed(config)
   const own = await startVault({ ...config, port: 0, watch: undefined }, { askPassphrase: false }, screen)
   try {

@@ -44,6 +44,15 @@ export async function findOpening(config: Config, random: Random, ask = false): 
   return { with: { passphrase: text }, demoFile }
 }
 
+/** A mistyped folder is no reason to make a vault in it. @throws E_CONFIG when the data folder has no keyring */
+export function refuseIfNone({ data }: Pick<Config, 'data'>): void {
+  if (hasFileKeyring(data)) return
+  throw new MosaikError(
+    'E_CONFIG',
+    `there is no vault in ${data}: \`npm start\` makes one; or name its folder with --data, or a vault elsewhere with MOSAIK_URL and MOSAIK_TOKEN`,
+  )
+}
+
 /** A vault that runs on the data folder and is sealed does nothing for a command. @throws E_VAULT_SEALED */
 export async function refuseIfSealed(config: Pick<Config, 'data'>): Promise<void> {
   if (!isInCustody(config)) return

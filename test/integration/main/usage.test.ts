@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,6 +28,15 @@ describe('a command that is used wrongly', () => {
     expect(stdout).toBe('')
     expect(JSON.parse(stderr.trim().split('\n').at(-1))).toEqual({ error: { code: 'E_INPUT', message } })
     expect(stderr).not.toContain('Usage:')
+  })
+
+  test('a folder without a vault is said to be one, and stays as it was', () => {
+    const { status, stdout, stderr } = mosaik('ls', '--json', '--data', join(data, 'mistyped'))
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: 'E_CONFIG', message: expect.stringMatching(/no vault in/) },
+    })
+    expect(existsSync(join(data, 'mistyped'))).toBe(false)
   })
 
   test('without --json it is told in words, with the help; what follows -- is no option', () => {
