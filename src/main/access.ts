@@ -6,7 +6,7 @@ import { issueToken } from './tokens.ts'
 
 export interface AccessPorts extends OrganisationPorts {
   /** The catalog is older than the nodes: nothing is made. */
-  readonly isReadOnly: boolean
+  readonly isReadOnly: () => boolean
   /** Its state document follows. */
   readonly organisationAdded: (organisation: Id) => void
 }
@@ -22,7 +22,7 @@ export function createAccessOperations(ports: AccessPorts): AccessOperations {
 
   return {
     async createOrganisation(request) {
-      if (isReadOnly) throw new MosaikError('E_READ_ONLY', 'the catalog is older than what lies on the nodes')
+      if (isReadOnly()) throw new MosaikError('E_READ_ONLY', 'the catalog is older than what lies on the nodes')
       const present = await catalog.installation.organisations()
       if (present.some(({ name }) => name.toLowerCase() === request.name.toLowerCase())) {
         throw new MosaikError('E_CONFLICT', `there is an organisation named ${request.name} already`)

@@ -20,7 +20,7 @@ export interface DoctorPorts {
   readonly clock: Clock
   readonly confinement: string
   readonly kernel: string
-  readonly isReadOnly: boolean
+  readonly isReadOnly: () => boolean
   readonly scrubPeriodMs: number
 }
 
@@ -45,7 +45,7 @@ export function createDoctor(ports: DoctorPorts): HealthSource {
         nodes,
         confinement: ports.confinement,
         kernel: ports.kernel,
-        isReadOnly: ports.isReadOnly,
+        isReadOnly: ports.isReadOnly(),
         areDeletionsFrozen: await catalog.upkeep.isFlagged('deletions-frozen'),
         backlog,
         repairEtaMs: repairEtaMs(nodes, backlog, counted.schemes),

@@ -40,8 +40,8 @@ import type { Spool } from '../ports/spool.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { VaultReader } from '../ports/vault-reader.ts'
 import { createVaultReader } from '../retrieve/open-recording.ts'
-import { newestStateGeneration, type NewestStatePorts } from '../retrieve/newest-state.ts'
 import { createAccessOperations } from './access.ts'
+import { catalogStanding, watchStanding } from './catalog-standing.ts'
 import type { Config } from './config.ts'
 import { groups as allGroups, stagesOf, type Group } from './groups.ts'
 import { measuredCatalog, measuredDriver, measuredEngine, measuredReader, measuredTable } from './measured.ts'
@@ -88,8 +88,10 @@ export interface Vault {
   readonly queue: JobQueue
   readonly reader: VaultReader
   readonly intake: Intake
-  /** The catalog is older than what lies on the nodes: nothing is written, collected or accepted. */
+  /** The catalog is older than what lies on the nodes: nothing is written, collected or accepted. May turn out while the vault runs. */
   readonly isReadOnly: boolean
+  /** Resolves when it turns out while the vault runs. */
+  readonly becameReadOnly: Promise<void>
   readonly links: Links
   readonly spool: Spool
   readonly nodes: NodeOperations
@@ -98,7 +100,7 @@ export interface Vault {
   readonly access: AccessOperations
   /** Shared by all processes on a Redis of their own. */
   readonly rates: RateCounter
-  readonly upkeep: Upkeep
+  readonly upkeep: Pick<Upkeep, 'stateChanged'>
   readonly health: HealthSource
   readonly confinement: string
   readonly kernelName: string
@@ -212,12 +214,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     })
     const table = metrics ? measuredTable(plainTable, metrics, clock) : plainTable
     const scrubPeriodMs = config.scrubDays * DAY_MS
-    const isReadOnly = await isBehindNodes(common)
     const stages = groups.flatMap((group) => stagesOf[group])
-    if (!isReadOnly && stages.length > 0) {
-      const workers = startWorkers(common, table, stages)
-      closing.push(() => workers.close())
-    }
     const duties = {
       vault: does('upkeep'),
       // Only where the spool's disk is: elsewhere it would look empty, and keys would be destroyed that its files need.
@@ -225,24 +222,37 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       // A process of its own learns of changes from the catalog alone.
       watch: !isEmbedded,
     }
-    const upkeep =
-      isReadOnly || !(duties.vault || duties.spool)
-        ? noUpkeep
-        : startUpkeep({ ...common, spool, location: (node) => locationOf(node) }, duties)
-    closing.push(() => upkeep.close())
-    if (!isReadOnly && does('upkeep')) {
-      const health = startHealthUpkeep({
-        ...common,
-        tools: createCodecTools(),
-        signer: shareSigner(keyring),
-        scrubPeriodMs,
-      })
-      closing.push(() => health.close())
+    let standing = await catalogStanding(common)
+    const becameReadOnly = Promise.withResolvers<void>()
+    /** What acts on the catalog; runs only while that is known to be level with the nodes. */
+    const acting: { close(): Promise<void> }[] = []
+    let upkeep = noUpkeep
+    const act = (): void => {
+      if (stages.length > 0) acting.push(startWorkers(common, table, stages))
+      if (duties.vault || duties.spool) {
+        upkeep = startUpkeep({ ...common, spool, location: (node) => locationOf(node) }, duties)
+        acting.push(upkeep)
+      }
+      if (!does('upkeep')) return
+      const signer = shareSigner(keyring)
+      acting.push(startHealthUpkeep({ ...common, tools: createCodecTools(), signer, scrubPeriodMs }))
+      acting.push(startRewrapUpkeep(common))
     }
-    if (!isReadOnly && does('upkeep')) {
-      const rewrapping = startRewrapUpkeep(common)
-      closing.push(() => rewrapping.close())
+    const stopActing = async (): Promise<void> => {
+      upkeep = noUpkeep
+      for (const one of acting.splice(0).toReversed()) await one.close()
     }
+    closing.push(stopActing)
+    if (standing === 'level') act()
+    if (standing === 'unknown') log.warn('catalog.standing-unknown')
+    const watching = watchStanding(common, standing, async (now) => {
+      standing = now
+      if (now === 'level') return act()
+      await stopActing()
+      becameReadOnly.resolve()
+    })
+    closing.push(() => watching.close())
+    const isReadOnly = (): boolean => standing === 'behind'
     const organisations: OrganisationPorts = common
     const access = createAccessOperations({
       ...common,
@@ -282,8 +292,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       keyring,
       queue,
       reader,
-      intake: isReadOnly ? closedIntake : openIntake,
-      isReadOnly,
+      intake: { deposit: (...given) => (isReadOnly() ? closedIntake : openIntake).deposit(...given) },
+      get isReadOnly() {
+        return isReadOnly()
+      },
+      becameReadOnly: becameReadOnly.promise,
       links,
       spool,
       nodes,
@@ -291,7 +304,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       organisations,
       access,
       rates,
-      upkeep,
+      upkeep: { stateChanged: (organisation) => upkeep.stateChanged(organisation) },
       announce,
       health,
       confinement: media.confinement,
@@ -300,24 +313,6 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       close: closeAll,
     }
   }
-}
-
-const STATE_CHECK_TIMEOUT_MS = 30_000
-
-/** True when a node bears a newer state of an organisation than the catalog knows: it is a backup, and acting on it could destroy recordings. */
-async function isBehindNodes(
-  ports: NewestStatePorts & { readonly catalog: Catalog; readonly log: Log },
-): Promise<boolean> {
-  for (const { id, stateGeneration } of await ports.catalog.installation.organisations()) {
-    const newest = await newestStateGeneration(ports, id, AbortSignal.timeout(STATE_CHECK_TIMEOUT_MS))
-    if (newest <= stateGeneration) continue
-    // Upkeep may have written one meanwhile; it takes the number from the catalog first.
-    const now = await ports.catalog.installation.organisation(id)
-    if (now && newest <= now.stateGeneration) continue
-    ports.log.error('catalog.behind-nodes', { organisation: id, catalogState: stateGeneration, nodesState: newest })
-    return true
-  }
-  return false
 }
 
 const closedIntake: Intake = {

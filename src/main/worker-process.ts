@@ -50,7 +50,7 @@ export async function runProcess(groups: readonly Group[]): Promise<never> {
       const running = await begin(config, groups, log.log, stop.signal)
       if (running === undefined) break
       log.log.info('process.ready', { groups, pid: process.pid, ...running.facts })
-      const signal = await Promise.race([stopped, running.sealWanted])
+      const signal = await Promise.race([stopped, running.sealWanted, running.refused])
       log.log.info('process.stopping', { groups, signal })
       const tooLate = setTimeout(() => {
         log?.log.error('process.grace-over', { groups, graceMs: GRACE_MS })
@@ -67,6 +67,8 @@ export async function runProcess(groups: readonly Group[]): Promise<never> {
 }
 
 interface Running {
+  /** Rejects when the process may not go on. @throws E_READ_ONLY */
+  readonly refused: Promise<never>
   readonly facts: Readonly<Record<string, unknown>>
   /** Resolves, with the word for it, when officers seal the process. */
   readonly sealWanted: Promise<string>
@@ -116,7 +118,11 @@ async function begin(
   }
   const opened = vault
   const nodes = checkNodes(opened, log)
+  const refused = onlyPlays(groups)
+    ? new Promise<never>(() => undefined)
+    : opened.becameReadOnly.then(() => Promise.reject(behindNodes()))
   return {
+    refused,
     facts: {
       ...(doors ? { url: doors.url, publicUrl: doors.publicUrl } : {}),
       ...(groups.includes('transcode') ? { confinement: opened.confinement } : {}),
@@ -169,12 +175,16 @@ async function checkStart(vault: Vault, groups: readonly Group[], log: Log): Pro
     // It speaks for itself in the log.
     await vault.queue.ping().catch(() => log.warn('queue.redis-away-at-start'))
   }
-  if (vault.isReadOnly && groups.some((group) => group !== 'api')) {
-    throw new MosaikError(
-      'E_READ_ONLY',
-      'the catalog is older than what lies on the nodes (a restored backup?): only reading is safe; see docs/OPERATIONS.md "The catalog is lost"',
-    )
-  }
+  if (vault.isReadOnly && !onlyPlays(groups)) throw behindNodes()
+}
+
+const onlyPlays = (groups: readonly Group[]): boolean => groups.every((group) => group === 'api')
+
+function behindNodes(): MosaikError {
+  return new MosaikError(
+    'E_READ_ONLY',
+    'the catalog is older than what lies on the nodes (a restored backup?): only reading is safe; see docs/OPERATIONS.md "The catalog is lost"',
+  )
 }
 
 /** Says in the log which nodes do not answer. Nothing waits for it: a node that is away is not a reason not to start. */

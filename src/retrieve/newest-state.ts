@@ -18,20 +18,30 @@ export interface NewestStatePorts {
   readonly installation: Pick<InstallationCatalog, 'cards'>
 }
 
+export interface NewestState {
+  /** The highest sequence number of the organisation's state that a genuine share on any node bears; 0 when there is none. */
+  readonly generation: number
+  /** Nodes that did not tell all that they have of it. */
+  readonly silentNodes: number
+}
+
 /**
- * The highest sequence number of the organisation's state that a genuine share on any node bears; 0 when there is none. A catalog that
- * knows a lower one was restored from a backup (docs/ARCHITECTURE.md "Truth"). Nodes that do not answer are passed over.
+ * Asks all nodes which state of the organisation they bear. A catalog that knows a lower number was restored from a backup
+ * (docs/ARCHITECTURE.md "Truth"). Nodes that do not answer until the signal ends are counted.
  */
-export async function newestStateGeneration(
+export async function newestState(
   ports: NewestStatePorts,
   organisation: Id,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<NewestState> {
   const { signing } = await ports.keyring.publicKeys(organisation)
   const trusted = [trustedSigner(ports.primitives, organisation, signing), ...(await signersOf(ports, organisation))]
   const nodes = (await ports.pool.nodes()).filter(acceptsReads)
-  const newest = await Promise.all(nodes.map(({ id }) => newestOnNode(ports, id, trusted, signal)))
-  return Math.max(0, ...newest)
+  const told = await Promise.all(nodes.map(({ id }) => newestOnNode(ports, id, trusted, signal)))
+  return {
+    generation: Math.max(0, ...told.map(({ newest }) => newest)),
+    silentNodes: told.filter(({ isSilent }) => isSilent).length,
+  }
 }
 
 async function newestOnNode(
@@ -39,18 +49,18 @@ async function newestOnNode(
   node: Id,
   trusted: readonly TrustedSigner[],
   signal: AbortSignal,
-): Promise<number> {
+): Promise<{ readonly newest: number; readonly isSilent: boolean }> {
   let newest = 0
   try {
     const store = await ports.pool.store(node)
     for await (const { key } of store.list(objectPrefix('state-share'), signal)) {
       newest = Math.max(newest, genuineGeneration(ports.primitives, await store.get(key, undefined, signal), trusted))
     }
+    return { newest, isSilent: false }
   } catch (error) {
-    signal.throwIfAborted()
-    if (!isMosaikError(error)) throw error
+    if (!signal.aborted && !isMosaikError(error)) throw error
+    return { newest, isSilent: true }
   }
-  return newest
 }
 
 /** 0 for what is not a genuine share of one of the trusted signers. */

@@ -103,7 +103,7 @@ describe('the doctor', () => {
         nodes: stage.operations,
         confinement: 'none',
         kernel: 'table',
-        isReadOnly: false,
+        isReadOnly: () => false,
         scrubPeriodMs: 30 * DAY_MS,
       })
       const report = await doctor.report(never)

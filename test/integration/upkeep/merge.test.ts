@@ -8,7 +8,7 @@ import { createCodecTools } from '../../../src/adapters/segment-engine/codec-too
 import { encodeManifest } from '../../../src/format/manifest.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
 import { placeDocument } from '../../../src/pipeline/place-document.ts'
-import { newestStateGeneration } from '../../../src/retrieve/newest-state.ts'
+import { newestState } from '../../../src/retrieve/newest-state.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { fsck } from '../../../src/upkeep/blind/fsck.ts'
 import { repair } from '../../../src/upkeep/blind/repair.ts'
@@ -105,7 +105,7 @@ describe('a catalog from a backup', () => {
     const data = restored(vault, backup)
     const before = await openRebuilt(data, oldPassphrase)
     const knows = (await before.catalog.installation.organisation(vault.organisation))!.stateGeneration
-    expect(await newestStateGeneration(before, vault.organisation, never)).toBeGreaterThan(knows)
+    expect((await newestState(before, vault.organisation, never)).generation).toBeGreaterThan(knows)
     await before.close()
 
     const result = await merge(data)
@@ -128,7 +128,7 @@ describe('a catalog from a backup', () => {
       expect((await catalog.installation.node(emptied!))?.state).toBe('draining')
       expect(await catalog.upkeep.isFlagged('deletions-frozen')).toBe(true)
       const now = (await catalog.installation.organisation(vault.organisation))!.stateGeneration
-      expect(await newestStateGeneration(merged, vault.organisation, never)).toBeLessThanOrEqual(now)
+      expect((await newestState(merged, vault.organisation, never)).generation).toBeLessThanOrEqual(now)
       for (const [id, hash] of [
         [first, sha256(old)],
         [moving, sha256(old)],

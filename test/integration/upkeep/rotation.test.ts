@@ -17,7 +17,7 @@ import { trustCards } from '../../../src/ledger/vault-card.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
 import { destroyOldKeys, rotateKeys, rotationStatus, type RotationPorts } from '../../../src/main/rotate-keys.ts'
 import { commitState } from '../../../src/pipeline/commit-state.ts'
-import { newestStateGeneration } from '../../../src/retrieve/newest-state.ts'
+import { newestState } from '../../../src/retrieve/newest-state.ts'
 import { combineShares, parseAndVerifyShare } from '../../../src/retrieve/open-document.ts'
 import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
 import { signersOf } from '../../../src/retrieve/signers.ts'
@@ -346,9 +346,9 @@ describe('rotation of keys', () => {
     const write = () => commitState({ ...stage, location: () => 'memory' }, stage.organisation, never)
     await write()
     await rotateKeys(stage, stage.organisation)
-    expect(await newestStateGeneration(stage, stage.organisation, never)).toBe(1)
+    expect((await newestState(stage, stage.organisation, never)).generation).toBe(1)
     await write()
-    expect(await newestStateGeneration(stage, stage.organisation, never)).toBe(2)
+    expect((await newestState(stage, stage.organisation, never)).generation).toBe(2)
   })
 
   it('is restored by the standalone reader at any point, from bare nodes and the recovery key', async () => {

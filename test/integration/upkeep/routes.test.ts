@@ -19,7 +19,7 @@ beforeEach(async () => {
     nodes,
     confinement: 'bubblewrap',
     kernel: 'relaxed',
-    isReadOnly: false,
+    isReadOnly: () => false,
     scrubPeriodMs: 30 * 24 * 3_600_000,
   })
   const api = createApi({
