@@ -1,6 +1,7 @@
 import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import { isResharing, type FindingKind, type ResharingKind } from '../../domain/health.ts'
 import { objectName } from '../../format/object-names.ts'
+import type { ObjectRow } from '../../ports/catalog/layout.ts'
 import type { FindingGroup, FindingRow } from '../../ports/catalog/upkeep.ts'
 import { withDeadline } from '../../ports/deadline.ts'
 import { GroupRepair, partOf, standingGroup, type RepairPorts, type TaskPorts } from './repair-group.ts'
@@ -201,14 +202,20 @@ async function endGroup(ports: TaskPorts, group: ShareGroup, paused: readonly Fi
   return true
 }
 
-/** Rows of bad objects, and of objects on nodes that are left, become the collector's when another copy of the share stands. */
+const isLeaving = ({ kind }: FindingRow): boolean => kind === 'leaving'
+
+/** Rows of bad objects, and of objects that are left, become the collector's when another copy of the share stands. */
 async function setAside(ports: RepairPorts, group: ShareGroup, findings: readonly FindingRow[]): Promise<void> {
-  for (const { kind, node, object } of findings) {
+  // What is bad goes first: it is no copy that another one could be let go for.
+  const [leaving, bad] = [findings.filter(isLeaving), findings.filter((one) => !isLeaving(one))]
+  const gone = new Set<ObjectRow>()
+  for (const { kind, node, object } of [...bad, ...leaving]) {
     if (node === null || object === null) continue
     const row = group.rows.find((one) => one.node === node && one.key === object)
-    const isDouble = group.rows.some((one) => one !== row && one.index === row?.index)
-    const state = kind === 'leaving' ? 'superseded' : 'failed'
-    if (row && isDouble) await ports.catalog.layout.setObjectState(node, object, state)
+    const isDouble = group.rows.some((one) => one !== row && !gone.has(one) && one.index === row?.index)
+    if (!row || !isDouble) continue
+    await ports.catalog.layout.setObjectState(node, object, kind === 'leaving' ? 'superseded' : 'failed')
+    gone.add(row)
   }
 }
 

@@ -63,10 +63,13 @@ function surveyGroup(
     if (leaving) return findingOf(group, leaving, { kind: 'leaving', fields: {} }, slack)
     return { ...findingOf(group, undefined, { kind: 'unwritten', fields: {} }, slack), index }
   })
-  // The share was made anew already, and whoever did it died before letting this one go.
+  // The share was made anew already, and whoever did it died before letting this one go, or could not say so. The newest stays.
+  const newest = new Map(staying.toSorted((a, b) => a.createdAtMs - b.createdAtMs).map((row) => [row.index, row]))
   for (const row of group.rows) {
-    const isDouble = nodes.get(row.node)?.state === 'draining' && staying.some(({ index }) => index === row.index)
-    if (isDouble) found.push(findingOf(group, row, { kind: 'leaving', fields: {} }, slack))
+    const kept = newest.get(row.index)
+    if (kept && kept !== row && isReadable(row)) {
+      found.push(findingOf(group, row, { kind: 'leaving', fields: {} }, slack))
+    }
   }
   const whole = reasons.map(({ kind, node }) => ({ ...findingOf(group, undefined, { kind, fields: {} }, slack), node }))
   return [...found, ...whole]

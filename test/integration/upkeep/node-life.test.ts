@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
+import { MosaikError } from '../../../src/domain/errors.ts'
 import { rebalanceIfWanted } from '../../../src/main/upkeep-rebalance.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
@@ -205,6 +206,36 @@ describe('a rebalance', () => {
     await life().rebalance(undefined)
     await rebalanceIfWanted(ports(), never)
     expect(await life().rebalanceView()).toMatchObject({ state: 'idle' })
+    await expectWell()
+  })
+
+  it('lets go of the old copy later when the catalog fails at that moment', async () => {
+    let failures = 0
+    stage = await makeStage({
+      ...{ placementRule: 'strict', nodesCount: 6 },
+      wrapCatalog: (catalog) => ({
+        ...catalog,
+        layout: {
+          ...catalog.layout,
+          setObjectState: (node, key, state, ...more) =>
+            state === 'superseded' && failures-- > 0
+              ? Promise.reject(new MosaikError('E_CATALOG_UNREACHABLE', 'not now'))
+              : catalog.layout.setObjectState(node, key, state, ...more),
+        },
+      }),
+    })
+    const late = stage.nodes[5]!.id
+    await life().change(late, { state: 'read-only' })
+    recording = await stage.store(content)
+    for (let i = 0; i < 3; i++) await stage.store(randomBytes(20_000))
+    await life().change(late, { state: 'active' })
+    await life().rebalance(undefined)
+    failures = 1
+    await rebalanceIfWanted(ports(), never)
+    expect((await fsck(stage, never)).violations.map(({ name }) => name)).toEqual(['share-twice'])
+    await work()
+    await expectWell()
+    await collected()
     await expectWell()
   })
 
