@@ -7,7 +7,7 @@ import { MARKER_NAME } from '../format/object-names.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { NodeRow } from '../ports/catalog/access.ts'
 import type { AtRestVault } from '../ports/keyring.ts'
-import type { NodeDriver } from '../ports/node-driver.ts'
+import type { NodeCapabilities, NodeDriver, NodeSettings } from '../ports/node-driver.ts'
 import type { NodeLife, NodeProgress } from '../ports/node-life.ts'
 import type { Clock } from '../ports/system.ts'
 import { shareGroups } from '../upkeep/blind/share-groups.ts'
@@ -64,6 +64,17 @@ export function createNodeLife(ports: NodeLifePorts): NodeLife {
     }
     return null
   }
+  /** What a node can do when it is reached so. @throws when it cannot be used, or is another one */
+  const tried = async (row: NodeRow, settings: NodeSettings): Promise<NodeCapabilities> => {
+    const capabilities = await ports.driver.probe(settings, AbortSignal.timeout(PROBE_TIMEOUT_MS))
+    const store = await ports.driver.open(settings, capabilities, { label: row.name })
+    try {
+      await checkMarker(row, ports.installationId, store, ports.clock)
+    } finally {
+      await store.close()
+    }
+    return capabilities
+  }
   const largest = async (pick: (scheme: Scheme) => number): Promise<number> =>
     Math.max(2, ...(await installation.organisations()).map(({ scheme }) => pick(scheme)))
 
@@ -101,13 +112,11 @@ export function createNodeLife(ports: NodeLifePorts): NodeLife {
         joinNodeSettings(row.settings, new TextEncoder().encode(JSON.stringify(credentials))),
       )
       const settings = joinNodeSettings(row.settings, secret)
-      const capabilities = await ports.driver.probe(settings, AbortSignal.timeout(PROBE_TIMEOUT_MS))
-      const store = await ports.driver.open(settings, capabilities, { label: row.name })
-      try {
-        await checkMarker(row, ports.installationId, store, ports.clock)
-      } finally {
-        await store.close()
-      }
+      const capabilities = await tried(row, settings).catch((error: unknown) => {
+        if (!isMosaikError(error)) throw error
+        const words = `the new credentials of node ${row.name} do not do, and the ones before stay in use: ${error.message}`
+        throw new MosaikError(error.code, words, error.fields, error.cause)
+      })
       await installation.setNodeCapabilities(id, capabilities)
       await installation.setNodeSecret(id, secret && (await ports.atRest.wrapAtRest(id, secret)))
       pool.refresh()

@@ -22,7 +22,7 @@ import { runWork } from '../../src/main/runner.ts'
 import { createIntake } from '../../src/pipeline/intake.ts'
 import type { MediaTool } from '../../src/ports/media.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
-import type { NodeDriver, NodeSettings } from '../../src/ports/node-driver.ts'
+import type { NodeCapabilities, NodeDriver, NodeSettings } from '../../src/ports/node-driver.ts'
 import type { ObjectStore } from '../../src/ports/object-store.ts'
 import type { SegmentEngine } from '../../src/ports/segment-engine.ts'
 import type { Clock, Log, Random } from '../../src/ports/system.ts'
@@ -48,6 +48,8 @@ export interface TestVaultOptions {
     readonly name: string
     readonly settings: Record<string, unknown>
     readonly operator?: string
+    /** What a probe would find out; probed without. */
+    readonly capabilities?: NodeCapabilities
   }[]
   readonly log?: Log
   readonly clock?: Clock
@@ -119,12 +121,14 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
     scheme: options.scheme ?? { k: 3, n: 5, t: 1 },
     placementRule: options.placementRule ?? 'none',
   })
-  const operations = createNodeOperations({
-    ...common,
-    driver,
-    spreadCards: (node) => spreadCards(common, node),
-    nodesChanged: () => undefined,
-  })
+  const operationsWith = (by: NodeDriver) =>
+    createNodeOperations({
+      ...common,
+      driver: by,
+      spreadCards: (node) => spreadCards(common, node),
+      nodesChanged: () => undefined,
+    })
+  const operations = operationsWith(driver)
   const given =
     options.nodes ??
     options.memory?.map((_, index) => ({
@@ -136,9 +140,11 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
       mkdirSync(path, { recursive: true })
       return { name: `folder-${number}`, settings: { driver: 'directory', path } }
     })
-  for (const { name, settings, ...owner } of given) {
-    const operator = 'operator' in owner && owner.operator !== undefined ? owner.operator : `operator of ${name}`
-    await operations.add({ name, settings, country: 'DE', operator, parent: operator, site: `site of ${operator}` })
+  for (const { name, settings, ...more } of given) {
+    const operator = 'operator' in more && more.operator !== undefined ? more.operator : `operator of ${name}`
+    const known = 'capabilities' in more ? more.capabilities : undefined
+    const adding = known ? operationsWith({ ...driver, probe: () => Promise.resolve(known) }) : operations
+    await adding.add({ name, settings, country: 'DE', operator, parent: operator, site: `site of ${operator}` })
   }
   const announced: Pick<WorkRow, 'id' | 'stage'>[] = []
   const intake = createIntake({ ...common, announce: (work) => announced.push(work) })

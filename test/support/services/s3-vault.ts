@@ -1,3 +1,5 @@
+import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
+import { probeNode } from '../../../src/adapters/open-store.ts'
 import type { S3Settings } from '../../../src/ports/node-driver.ts'
 import { makeTestVault, type TestVault, type TestVaultOptions } from '../test-vault.ts'
 import { createBucket } from './buckets.ts'
@@ -37,12 +39,18 @@ export function needsS3Nodes() {
       const buckets = await Promise.all(
         Array.from({ length: count }, (_, i) => createBucket(servers[i % servers.length]!, { prefix: 'vault/' })),
       )
+      // One server of a kind finds out what the others do.
+      const world = { clock: nodeClock, random: nodeRandom() }
+      const [ofCeph, ofSwift] = await Promise.all(
+        [buckets[0]!, buckets[3]!].map((settings) => probeNode(settings, world, AbortSignal.timeout(600_000))),
+      )
       const endpoints = await Promise.all(buckets.map(({ endpoint }, i) => through(endpoint, i)))
       const vault = await makeTestVault({
         ...{ placementRule: 'strict', ...options },
         nodes: buckets.map((settings, i) => ({
           ...{ name: `store-${i + 1}`, operator: `Provider ${i + 1}` },
           settings: { ...settings, endpoint: endpoints[i] },
+          capabilities: i % servers.length < 3 ? ofCeph! : ofSwift!,
         })),
       })
       return {
