@@ -10,9 +10,10 @@ import { joinNodeSettings, parseNodeSettings, splitNodeSettings } from '../../..
 import { CatalogNodePool } from '../../../src/main/node-pool.ts'
 import { spreadCards } from '../../../src/main/organisations.ts'
 import type { Catalog } from '../../../src/ports/catalog.ts'
-import type { NodeDriver } from '../../../src/ports/node-driver.ts'
+import type { NodeDriver, NodeSettings } from '../../../src/ports/node-driver.ts'
 import { MemoryStore, failAll } from '../../support/memory-store.ts'
 import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
+import { movableClock } from '../../support/upkeep-stage.ts'
 
 const never = new AbortController().signal
 const SECRET = 'the-secret-access-key-of-this-node'
@@ -299,5 +300,62 @@ describe('the pool', () => {
     expect(pool.expectedMs(node)).toBe(120)
     pool.observe(node, 'ok', 120)
     expect(pool.isHealthy(node)).toBe(true)
+  })
+})
+
+describe('other credentials', () => {
+  const wrong = 'a-secret-that-the-service-does-not-know'
+
+  it('are tried first: wrong ones are refused in words, and the ones before stay; right ones are in use in every process', async () => {
+    const store = new MemoryStore({ label: 's3' })
+    const opened: string[] = []
+    const secretOf = (settings: NodeSettings): string => (settings.driver === 's3' ? settings.secretAccessKey : '')
+    const driver: NodeDriver = {
+      probe: (settings) =>
+        secretOf(settings) === wrong
+          ? Promise.reject(new MosaikError('E_NODE_REFUSED', 'node s3: the service refused'))
+          : Promise.resolve({
+              ...{ driver: 's3', probedAtMs: 1, integrity: 'crc32', versioning: 'off' },
+              ...{ listsVersions: false, objectLock: false, reportedRegion: null, clockSkewMs: 0 },
+            }),
+      open: (settings) => {
+        opened.push(secretOf(settings))
+        return Promise.resolve(store)
+      },
+    }
+    const clock = movableClock()
+    const { installation } = vault.catalog
+    const parts = { installation, installationId: vault.installationId, atRest: vault.keyring, driver, clock }
+    const [here, elsewhere] = [new CatalogNodePool(parts), new CatalogNodePool(parts)]
+    const ports = { ...vault, pool: here, driver, spreadCards: () => Promise.resolve(), nodesChanged: () => undefined }
+    const operations = createNodeOperations(ports)
+    const { id } = await operations.add({ ...owner, name: 'north', settings: s3 })
+    const reached = async (pool: CatalogNodePool): Promise<string | undefined> => {
+      clock.movedMs += 5_000
+      await pool.store(id)
+      return opened.at(-1)
+    }
+    for (const pool of [here, elsewhere]) expect(await reached(pool)).toBe(SECRET)
+    const before = await installation.node(id)
+    const refused = operations.setCredentials(id, { accessKeyId: 'another', secretAccessKey: wrong })
+    await expect(refused).rejects.toMatchObject({
+      code: 'E_NODE_REFUSED',
+      message:
+        'the new credentials of node north do not do, and the ones before stay in use: node s3: the service refused',
+    })
+    expect(await installation.node(id)).toEqual(before)
+    await operations.setCredentials(id, { accessKeyId: 'another', secretAccessKey: 'the-new-secret' })
+    for (const pool of [here, elsewhere]) {
+      opened.length = 0
+      expect(await reached(pool)).toBe('the-new-secret')
+    }
+    expect(JSON.stringify(await installation.node(id))).not.toContain('the-new-secret')
+    // Another place under the same name is not taken for the node.
+    store.objects.set(MARKER_NAME, encodeNodeMarker({ installation: vault.installationId, node: 'ab'.repeat(16) }))
+    const foreign = operations.setCredentials(id, { accessKeyId: 'a', secretAccessKey: 'of-another-place' })
+    await expect(foreign).rejects.toMatchObject({
+      code: 'E_NODE_FOREIGN',
+      message: expect.stringContaining('stay in use') as string,
+    })
   })
 })
