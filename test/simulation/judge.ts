@@ -9,8 +9,12 @@ import { repair } from '../../src/upkeep/blind/repair.ts'
 import { scrub } from '../../src/upkeep/blind/scrub.ts'
 import { survey } from '../../src/upkeep/blind/survey.ts'
 import { spreadCards } from '../../src/main/organisations.ts'
+import { rebalanceWish } from '../../src/main/rebalance-control.ts'
+import { rotationStatus } from '../../src/main/rotate-keys.ts'
+import { rebalanceIfWanted } from '../../src/main/upkeep-rebalance.ts'
+import type { VaultReader } from '../../src/ports/vault-reader.ts'
+import { rewrap } from '../../src/upkeep/keyed/rewrap.ts'
 import { SimulatedClock } from './time.ts'
-import { portsOf } from './vault.ts'
 import type { World } from './world.ts'
 
 const HOUR_MS = 3_600_000
@@ -118,14 +122,16 @@ function judgeState(world: World, { id, state, reason }: RecordingRow, isPlayabl
 
 /** What the vault does in days: everything looked at, mended, collected. */
 async function mend(world: World): Promise<void> {
-  const ports = outside(world)
+  const ports = world.outside()
   const { signal } = new AbortController()
   for (let round = 0; round < REPAIR_ROUNDS; round++) {
     world.time.skip(7 * HOUR_MS)
     await world.drive('cards', HOUR_MS, spreadToAll(world, ports))
     await world.drive('survey', HOUR_MS, survey(ports, signal))
     await world.drive('scrub', HOUR_MS, scrub(ports, UNLIMITED, signal))
+    await world.drive('rewrap', HOUR_MS, rewrapAll(world, ports))
     const repaired = await world.drive('repair', HOUR_MS, repair(ports, UNLIMITED, signal))
+    await world.drive('rebalance', HOUR_MS, rebalanceIfWanted(ports, signal))
     if ((await world.catalog.upkeep.backlog()).length === 0 && repaired?.groups === 0) break
   }
   await world.drive('state', HOUR_MS, commitState(ports, world.organisation, signal))
@@ -142,7 +148,13 @@ async function mend(world: World): Promise<void> {
   for (const { key, state } of left) world.violate('not-collected', `${key} is ${state}`)
 }
 
-async function spreadToAll(world: World, ports: ReturnType<typeof outside>): Promise<void> {
+async function rewrapAll(world: World, ports: ReturnType<World['outside']>): Promise<void> {
+  const { signal } = new AbortController()
+  const open: VaultReader['open'] = (...given) => createVaultReader(ports).open(...given)
+  await rewrap({ ...ports, open }, world.organisation, { perMinute: 60_000 }, signal)
+}
+
+async function spreadToAll(world: World, ports: ReturnType<World['outside']>): Promise<void> {
   for (const node of await world.catalog.installation.nodes()) {
     if (node.state === 'active') await spreadCards(ports, node.id)
   }
@@ -150,12 +162,15 @@ async function spreadToAll(world: World, ports: ReturnType<typeof outside>): Pro
 
 /** The independent checker, and what it cannot see. */
 async function judgeVault(world: World): Promise<void> {
-  const ports = outside(world)
+  const ports = world.outside()
   const leftovers = (id: Id): Promise<string[]> =>
     Promise.resolve([...(world.nodes[world.nodeIds.indexOf(id)]?.unfinished.keys() ?? [])])
   const report = await world.drive('fsck', HOUR_MS, fsck({ ...ports, leftovers }, new AbortController().signal))
   for (const { name, detail, object } of report.violations) world.violate(name, `${detail} ${object ?? ''}`)
   for (const { name, code } of report.unreachable) world.violate('unreachable', `${name}: ${code}`)
+  const { toRewrap } = await rotationStatus(ports, world.organisation)
+  if (toRewrap > 0) world.violate('not-rewrapped', `${toRewrap} recordings are sealed to the keys before`)
+  if ((await rebalanceWish(world.catalog)).isWanted) world.violate('not-balanced', 'a rebalance never ended')
   for (const node of await world.catalog.installation.nodes()) {
     if (node.state !== 'draining') continue
     const rows = await world.catalog.upkeep.objectsOn(node.id, '', undefined, 100)
@@ -166,7 +181,7 @@ async function judgeVault(world: World): Promise<void> {
 
 /** Every recording, with as many nodes away as the scheme bears. */
 async function judgeReads(world: World): Promise<void> {
-  const ports = outside(world)
+  const ports = world.outside()
   const reader = createVaultReader(ports)
   const rows = (await world.catalog.installation.nodes()).filter(acceptsReads)
   const away = new Set<Id>()
@@ -179,13 +194,4 @@ async function judgeReads(world: World): Promise<void> {
         world.violate('unreadable', `${recording} with ${away.size} nodes away: ${error.code} ${error.message}`)
     }
   }
-}
-
-function outside(world: World) {
-  const say =
-    (level: string) =>
-    (event: string, fields: Readonly<Record<string, unknown>> = {}) =>
-      world.log('outside', level, event, fields)
-  const log = { info: say('info'), warn: say('warn'), error: say('error') }
-  return portsOf(world.parts, new SimulatedClock(world.time), log)
 }

@@ -1,6 +1,6 @@
 import type { SimulationKeys } from './keys.ts'
 import { finish, judge, retryByHand } from './judge.ts'
-import { startClients, storm, watch } from './storm.ts'
+import { rotate, startClients, storm, watch } from './storm.ts'
 import { World } from './world.ts'
 
 /** What came of one simulated world. */
@@ -43,6 +43,7 @@ export async function simulate(
     await world.drive('the storm', STORM_ENDS_WITHIN_MS, stormy)
     world.clearUp()
     world.trace('the storm is over')
+    if (world.wantsRotation) await world.drive('the rotation', STORM_ENDS_WITHIN_MS, rotate(world))
     recoveryMs = await finish(world)
     if (await retryByHand(world)) await finish(world)
     world.stop()

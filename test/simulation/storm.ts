@@ -1,4 +1,9 @@
+import { isMosaikError } from '../../src/domain/errors.ts'
 import { MARKER_NAME } from '../../src/format/object-names.ts'
+import { createNodeLife } from '../../src/main/node-life.ts'
+import { rotateKeys } from '../../src/main/rotate-keys.ts'
+import type { NodeLife } from '../../src/ports/node-life.ts'
+import { driverOf } from './vault.ts'
 import type { Deposit, World } from './world.ts'
 import type { WorldEvent } from './weather.ts'
 
@@ -70,7 +75,7 @@ export async function storm(world: World, isOver: () => boolean): Promise<void> 
     await time.sleep(2000 + chance.fraction() * 20_000)
     if (isOver()) return
     const event = chance.pick(weatherAtStorm.events)
-    const isOnce = ['lose-node', 'drain', 'second-upkeep', 'suspend'].includes(event)
+    const isOnce = ['lose-node', 'drain', 'second-upkeep', 'suspend', 'rotate'].includes(event)
     if (isOnce && happened.has(event)) continue
     happened.add(event)
     world.figures.events++
@@ -113,10 +118,43 @@ async function happen(world: World, event: WorldEvent): Promise<void> {
       if (world.nodes[index] === world.fragile) return
       return await world.catalog.installation.setNodeState(world.nodeIds[index]!, 'draining')
     }
+    case 'reshare':
+      return await reshare(world)
+    case 'rebalance':
+      return await operator(world).rebalance(undefined)
+    case 'rotate':
+      world.wantsRotation = true
+      return await rotate(world)
     case 'second-upkeep':
       return world.start('upkeep')
     case 'suspend':
       return time.skip(chance.fraction() * 10 * 60_000)
+  }
+}
+
+const operator = (world: World): NodeLife => {
+  const ports = world.outside()
+  return createNodeLife({ ...ports, driver: driverOf(world.nodes), nodesChanged: () => undefined })
+}
+
+/** Somebody wants a new sharing of something that is kept, half of the time by another scheme that bears as many losses. */
+async function reshare(world: World): Promise<void> {
+  const { chance, scheme, organisation } = world
+  const all = await world.catalog.upkeep.survey(undefined, 200)
+  if (all.length === 0) return
+  const recording = chance.pick(all).recording.id
+  const another = chance.chance(0.5) ? { ...scheme, t: chance.between(0, scheme.k - 1) } : undefined
+  world.trace(`reshare ${recording} ${JSON.stringify(another)}`)
+  await operator(world).reshare({ organisation, recording }, another)
+}
+
+/** Somebody turns the keys over; as long as a node does not take the new card the old ones stay in force. */
+export async function rotate(world: World): Promise<void> {
+  try {
+    await rotateKeys(world.outside(), world.organisation)
+    world.wantsRotation = false
+  } catch (error) {
+    if (!isMosaikError(error, 'E_NODES_TOO_FEW')) throw error
   }
 }
 

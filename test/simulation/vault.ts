@@ -7,6 +7,7 @@ import { announcer, queueTable, startWorkers } from '../../src/main/queues.ts'
 import { shareSigner } from '../../src/main/share-signer.ts'
 import { startUpkeep } from '../../src/main/upkeep.ts'
 import { startHealthUpkeep } from '../../src/main/upkeep-health.ts'
+import { startRewrapUpkeep } from '../../src/main/upkeep-rewrap.ts'
 import type { Padding } from '../../src/domain/padding.ts'
 import { createIntake } from '../../src/pipeline/intake.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
@@ -46,7 +47,7 @@ const tools = createCodecTools()
 /** Settings of simulated nodes: folders that do not exist. */
 export const pathOf = (index: number): string => `/simulated/${index}`
 
-function driverOf(nodes: readonly SimulatedNode[], process?: SimulatedProcess): NodeDriver {
+export function driverOf(nodes: readonly SimulatedNode[], process?: SimulatedProcess): NodeDriver {
   return {
     probe: () => Promise.reject(new Error('simulated nodes are not probed')),
     open(settings) {
@@ -121,6 +122,7 @@ export function startProcess(kind: Kind, process: SimulatedProcess, parts: Vault
   if (kind === 'upkeep') {
     startUpkeep({ ...ports, spool: noSpool }, { vault: true, spool: false, watch: true })
     startHealthUpkeep({ ...ports, scrubPeriodMs: SCRUB_PERIOD_MS })
+    startRewrapUpkeep(ports)
   }
   return { process, reader, intake }
 }

@@ -29,6 +29,9 @@ export type WorldEvent =
   | 'damage'
   | 'lose-node'
   | 'drain'
+  | 'reshare'
+  | 'rebalance'
+  | 'rotate'
   | 'second-upkeep'
   | 'suspend'
 
@@ -44,7 +47,7 @@ export function weatherOf(chance: Seeded): Weather {
   const some = (most: number): number => (chance.chance(0.5) ? chance.fraction() ** 2 * most : 0)
   const all: readonly WorldEvent[] = [
     ...(['flush', 'node-down', 'node-full', 'kill-all', 'clock', 'damage', 'lose-node', 'drain'] as const),
-    ...(['second-upkeep', 'suspend'] as const),
+    ...(['second-upkeep', 'suspend', 'reshare', 'rebalance', 'rotate'] as const),
   ]
   return {
     death: some(0.01),

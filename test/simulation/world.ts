@@ -10,14 +10,14 @@ import type { Catalog } from '../../src/ports/catalog.ts'
 import type { WorkInput } from '../../src/ports/catalog/recordings.ts'
 import type { SourceAccess, SourceFile } from '../../src/ports/source.ts'
 import type { VaultReader } from '../../src/ports/vault-reader.ts'
-import { INSTALLATION, type SimulationKeys } from './keys.ts'
+import { INSTALLATION, turningKeyring, type SimulationKeys } from './keys.ts'
 import { PLAYABLE, renditionOf, simulatedMedia } from './media.ts'
 import { SimulatedNode } from './node.ts'
 import { SimulatedProcess, type WorldView } from './process.ts'
 import { SimulatedQueue } from './queue.ts'
 import { Seeded, seededRandom } from './seeded.ts'
 import { SimulatedClock, SimulatedTime } from './time.ts'
-import { pathOf, startProcess, type Kind, type Running, type VaultParts } from './vault.ts'
+import { pathOf, portsOf, startProcess, type Kind, type Running, type VaultParts } from './vault.ts'
 import { calm, weatherOf, type Weather } from './weather.ts'
 
 const SCHEMES: readonly Scheme[] = [
@@ -61,6 +61,8 @@ export class World implements WorldView {
   readonly weatherAtStorm: Weather
   readonly nodeIds: Id[] = []
   hadClockJump = false
+  /** Somebody wants new keys, and they are not in force yet. */
+  wantsRotation = false
   #weather: Weather
   #running: (Running & { readonly kind: Kind })[] = []
   #generation = 0
@@ -80,7 +82,7 @@ export class World implements WorldView {
     this.queue = new SimulatedQueue(this)
     this.catalog = openMemoryCatalog(new SimulatedClock(this.time))
     this.parts = {
-      keys: { ...keys, organisation: { ...keys.organisation, scheme: this.scheme } },
+      keys: { ...keys, keyring: turningKeyring(keys), organisation: { ...keys.organisation, scheme: this.scheme } },
       ...{ catalog: this.catalog, nodes: this.nodes, queue: this.queue },
       media: simulatedMedia(this),
       sources: this.#sources(),
@@ -150,6 +152,16 @@ export class World implements WorldView {
       })
     }
     for (const kind of ['api', 'worker', 'worker', 'upkeep'] as const) this.start(kind)
+  }
+
+  /** What somebody outside reaches: no fault of the catalog and no death meets them. */
+  outside(): ReturnType<typeof portsOf> {
+    const say =
+      (level: string) =>
+      (event: string, fields: Readonly<Record<string, unknown>> = {}) =>
+        this.log('outside', level, event, fields)
+    const log = { info: say('info'), warn: say('warn'), error: say('error') }
+    return portsOf(this.parts, new SimulatedClock(this.time), log)
   }
 
   /** Starts a process; when it dies another one takes its place after a while. */
