@@ -31,6 +31,8 @@ const controls: Controls = new Controls({
 
 let visit = Visit.fromAddress(location.hash)
 let playback: Playback | undefined
+/** Loads the small pictures of the seek bar; nothing when they are there. */
+let previewNow: () => void = () => undefined
 let starved = false
 let timer: ReturnType<typeof setTimeout> | undefined
 let beatTimer: ReturnType<typeof setTimeout> | undefined
@@ -191,7 +193,9 @@ function open(current: Visit, recording: Recording, play: boolean): void {
     'upright',
     recording.renditions.some(({ width, height }) => height > width),
   )
-  preview.load(recording.storyboard === null ? null : current.address(recording.storyboard))
+  const { storyboard } = recording
+  // small pictures of the seek bar compete with the first picture of the film: they come after it
+  previewNow = () => preview.load(storyboard === null ? null : current.address(storyboard))
   if (recording.poster !== null) video.poster = current.address(recording.poster)
   const source = {
     ...{ master: current.address('master.m3u8'), startSeconds: current.positionSeconds },
@@ -311,6 +315,7 @@ function close(): void {
   playback = undefined
   captions.load([])
   controls.hide()
+  previewNow = () => undefined
   preview.load(null)
   stage.classList.remove('sound', 'upright')
   element('downloads', HTMLDetailsElement).hidden = true
@@ -352,6 +357,10 @@ element('passcode-form', HTMLFormElement).addEventListener('submit', (event) => 
 })
 layTiles(element('tiles', SVGSVGElement))
 for (const event of ['waiting', 'stalled']) video.addEventListener(event, showStarved)
+video.addEventListener('playing', () => {
+  previewNow()
+  previewNow = () => undefined
+})
 for (const event of ['play', 'pause']) video.addEventListener(event, () => beat())
 document.addEventListener('visibilitychange', () => beat())
 element('cover', HTMLDivElement).addEventListener('click', (event) => {
