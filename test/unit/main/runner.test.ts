@@ -188,7 +188,7 @@ describe('runWork', () => {
       const waiting = spec(() => (isBack ? Promise.resolve() : Promise.reject(new MosaikError(code, 'not now'))))
       for (let tries = 0; tries < 12; tries++) {
         await runWork(latest, waiting, work, never)
-        const delayMs = announced.at(-1)!.delayMs
+        const delayMs = announced.at(-1)?.delayMs
         // Nobody takes it before; the queue, and the sweep of the catalog, have it then.
         await clock.advance(delayMs - 1, delayMs)
         expect(await catalog.work.due(clock.nowMs(), 10)).toEqual([])
