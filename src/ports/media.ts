@@ -27,6 +27,8 @@ export interface MediaStream {
   readonly pixelFormat: string | null
   readonly bitsPerSecond: number | null
   readonly rotationDegrees: number
+  /** On average; absent when unknown. */
+  readonly framesPerSecond?: number
 }
 
 export interface MediaInfo {

@@ -20,6 +20,7 @@ const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-
  */
 const recipes = {
   'one-frame-a-second.mp4': [...picture('160x90', 1, 5), ...tone(440, 5), ...h264, ...aac],
+  'slides.mp4': [...picture('160x90', 1 / 30, 300), ...tone(440, 300), ...h264, ...aac],
   'portrait.mp4': [...picture('90x160'), ...tone(), ...h264, ...aac],
   'anamorphic.ts': [...picture('180x144', 25), ...tone(), '-vf', 'setsar=64/45', '-c:v', 'mpeg2video', '-c:a', 'mp2'],
   'interlaced.ts': [

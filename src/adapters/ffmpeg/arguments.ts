@@ -66,7 +66,7 @@ const anonymous: Options = [
 export function probeArguments(url: string, limits: ToolLimits): string[] {
   const entries = [
     'format=format_name,duration,bit_rate,start_time',
-    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,sample_rate,bit_rate,duration',
+    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,sample_rate,bit_rate,duration,avg_frame_rate',
     'stream_tags=language,title,rotate,BPS,BPS-eng',
     'stream_disposition=default,attached_pic,timed_thumbnails',
     'stream_side_data=rotation',
@@ -94,8 +94,13 @@ export function placeArguments(url: string, limits: ToolLimits, startMs: number,
   ])
 }
 
-/** ffmpeg: one rendition as fragmented MP4. */
-export function renditionArguments(url: string, limits: ToolLimits, plan: RenditionPlan): string[] {
+/**
+ * ffmpeg: one rendition as fragmented MP4.
+ *
+ * @param isSparse frames are seconds apart: the encoder gives each at once. It would keep a dozen, and with them minutes of sound, which
+ *   all come into the first fragment, whose header would then be too large (see `fragments`).
+ */
+export function renditionArguments(url: string, limits: ToolLimits, plan: RenditionPlan, isSparse = false): string[] {
   const hasVideo = plan.videoStream !== null
   const output = [
     ...maps([plan.videoStream, plan.audioStream]),
@@ -103,7 +108,9 @@ export function renditionArguments(url: string, limits: ToolLimits, plan: Rendit
     // Sound that begins late holds back the picture in memory until then.
     ...['-max_muxing_queue_size', 4096, '-muxing_queue_data_threshold', 256 * 1024 * 1024],
     ...(plan.videoMode === 'copy' ? ['-c:v', 'copy'] : []),
-    ...(plan.videoMode === 'encode' ? encodeVideo(plan, limits) : []),
+    ...(plan.videoMode === 'encode'
+      ? [...encodeVideo(plan, limits), ...(isSparse ? ['-tune', 'zerolatency'] : [])]
+      : []),
     // Sound from MPEG-TS carries its description in each packet; MP4 wants it once. Others pass through unchanged.
     ...(plan.audioMode === 'copy' ? ['-c:a', 'copy', '-bsf:a', 'aac_adtstoasc'] : []),
     ...(plan.audioMode === 'encode' ? encodeAudio(plan) : []),

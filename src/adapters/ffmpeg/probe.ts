@@ -44,6 +44,7 @@ const streamSchema = z.object({
   sample_rate: numeric.optional(),
   bit_rate: numeric.optional(),
   duration: numeric.optional(),
+  avg_frame_rate: z.string().optional(),
   tags: z.record(z.string(), z.string()).optional(),
   disposition: z.record(z.string(), z.number()).optional(),
   side_data_list: z.array(z.object({ rotation: z.number().optional() })).optional(),
@@ -145,6 +146,8 @@ function toStream(stream: RawStream): MediaStream {
   const aspect = across !== undefined && down !== undefined && across > 0 && down > 0 ? across / down : 1
   const width = type === 'video' ? Math.round((stream.width ?? 0) * aspect) : 0
   const height = type === 'video' ? (stream.height ?? 0) : 0
+  const [count, perSeconds] = (type === 'video' ? (stream.avg_frame_rate ?? '') : '').split('/').map(Number)
+  const frames = (count ?? NaN) / (perSeconds ?? NaN)
   const onItsSide = rotationDegrees % 180 === 90
   const bits = stream.bit_rate ?? Number(stream.tags?.['BPS'] ?? stream.tags?.['BPS-eng'])
   return {
@@ -159,6 +162,7 @@ function toStream(stream: RawStream): MediaStream {
     pixelFormat: stream.pix_fmt ?? null,
     bitsPerSecond: Number.isFinite(bits) && bits > 0 ? bits : null,
     rotationDegrees,
+    ...(frames > 0 && Number.isFinite(frames) ? { framesPerSecond: frames } : {}),
   }
 }
 

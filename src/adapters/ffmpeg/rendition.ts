@@ -7,6 +7,8 @@ import { FragmentIndexer } from './fmp4-index.ts'
 import { runTool } from './run.ts'
 import type { ToolHost } from './run.ts'
 
+/** Shared slides, and nothing that moves. */
+const SPARSE_FRAMES_PER_SECOND = 1
 const SLACK_BYTES = 16 * 1024 * 1024
 const SLACK_MS = 10 * 60_000
 /** Encoding on a busy small machine, from slow stores, still has to end some day. */
@@ -25,13 +27,15 @@ export async function makeRendition(
   signal: AbortSignal,
 ): Promise<RenditionOutput> {
   const chosen = await chooseModes(host, input, info, plan, signal)
+  const picture = info.streams.find(({ index }) => index === chosen.videoStream)
+  const isSparse = (picture?.framesPerSecond ?? SPARSE_FRAMES_PER_SECOND) < SPARSE_FRAMES_PER_SECOND
   const indexer = new FragmentIndexer()
   let index: PlaybackIndex | undefined
 
   async function* bytes(): AsyncGenerator<Uint8Array, void, void> {
     const run = {
       program: 'ffmpeg' as const,
-      argumentList: (url: string) => renditionArguments(url, host.limits, chosen),
+      argumentList: (url: string) => renditionArguments(url, host.limits, chosen, isSparse),
       input,
       wallMs: info.durationMs * WALL_FACTOR + SLACK_MS,
       outputBytes: outputLimit(input, info, chosen),

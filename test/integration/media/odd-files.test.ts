@@ -127,6 +127,7 @@ function check(name: string, run: () => Promise<unknown>): void {
 const small = ['90p 160x90', 'audio']
 const good: Record<odd.OddName, Plays> = {
   'one-frame-a-second.mp4': { renditions: small, frames: 5, durationMs: 5000 },
+  'slides.mp4': { renditions: small, frames: 10, durationMs: 300_000 },
   'portrait.mp4': { renditions: ['90p 90x160', 'audio'], frames: 20 },
   'anamorphic.ts': { renditions: ['144p 256x144', 'audio'], frames: 50 },
   'interlaced.ts': { renditions: ['144p 180x144', 'audio'] },
