@@ -64,6 +64,7 @@ const recipes = {
   'alac.m4a': [...tone(), '-c:a', 'alac'],
   'late-picture.mkv': [...tone(), '-itsoffset', '1', ...picture('160x90', 10, 1), ...h264, ...aac],
   'negative-times.mkv': [...film, '-avoid_negative_ts', 'disabled', '-output_ts_offset', '-0.5'],
+  'begins-late.mkv': [...film, '-output_ts_offset', '3600'],
   'edit-list.mp4': [...film, '-bf', '2', '-avoid_negative_ts', 'disabled', '-output_ts_offset', '-0.3'],
   'clock-wraps.ts': [...film, '-output_ts_offset', '95442.7'],
   'half-a-minute-later.ts': [...film, '-output_ts_offset', '34'],

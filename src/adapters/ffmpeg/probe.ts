@@ -52,7 +52,9 @@ const streamSchema = z.object({
 
 const probeSchema = z.object({
   streams: z.array(streamSchema).default([]),
-  format: z.object({ format_name: z.string().optional(), duration: numeric.optional() }).optional(),
+  format: z
+    .object({ format_name: z.string().optional(), duration: numeric.optional(), start_time: numeric.optional() })
+    .optional(),
 })
 
 type RawStream = z.infer<typeof streamSchema>
@@ -108,9 +110,12 @@ async function runProbe(
       value !== undefined && Number.isFinite(value) ? value : 0,
     ),
   )
+  // Matroska says when it ends; where it does not begin at zero, that is not how long it is.
+  const start = format?.format_name?.startsWith('matroska') === true ? (format.start_time ?? 0) : 0
+  const length = start > 0 && start < seconds ? seconds - start : seconds
   return {
     format: format?.format_name ?? '',
-    durationMs: seconds > 0 ? Math.round(seconds * 1000) : undefined,
+    durationMs: length > 0 ? Math.round(length * 1000) : undefined,
     streams: [...streams]
       .sort((a, b) => (b.disposition?.['default'] ?? 0) - (a.disposition?.['default'] ?? 0))
       .map(toStream),

@@ -154,6 +154,7 @@ const good: Record<odd.OddName, Plays> = {
   'alac.m4a': { renditions: ['audio'] },
   'late-picture.mkv': { renditions: small, frames: 10 },
   'negative-times.mkv': { renditions: small, frames: 20 },
+  'begins-late.mkv': { renditions: small, frames: 20 },
   // The edit list hides the first 0.3 s.
   'edit-list.mp4': { renditions: small, durationMs: 1700 },
   'clock-wraps.ts': { renditions: small, frames: 20 },
