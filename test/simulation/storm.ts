@@ -132,7 +132,8 @@ async function happen(world: World, event: WorldEvent): Promise<void> {
   }
 }
 
-const operator = (world: World): NodeLife => {
+/** What somebody does with nodes by hand. */
+export const operator = (world: World): NodeLife => {
   const ports = world.outside()
   return createNodeLife({ ...ports, driver: driverOf(world.nodes), nodesChanged: () => undefined })
 }
