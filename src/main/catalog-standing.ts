@@ -17,6 +17,8 @@ export interface StandingPorts extends NewestStatePorts {
 
 /** A node that has not told in this time counts as silent. */
 const LOOK_MS = 30_000
+/** Once enough have told to know it, the others have so long: a start does not wait for a node that hangs. */
+const LATE_MS = 3_000
 /** As long as it is unknown. */
 export const LOOK_AGAIN_MS = 15_000
 /** A catalog may be put back under a process that runs, and nodes that were away bring their news. */
@@ -26,7 +28,11 @@ export const LOOK_EVERY_MS = 10 * 60_000
 export async function catalogStanding({ log, ...ports }: Omit<StandingPorts, 'clock'>): Promise<Standing> {
   let standing: Standing = 'level'
   for (const { id, stateGeneration, scheme } of await ports.catalog.installation.organisations()) {
-    const { generation, silentNodes } = await newestState(ports, id, AbortSignal.timeout(LOOK_MS))
+    const isEnough = new AbortController()
+    const limit = AbortSignal.any([AbortSignal.timeout(LOOK_MS), isEnough.signal])
+    const { generation, silentNodes } = await newestState(ports, id, limit, (openNodes) => {
+      if (openNodes < neededFragments(scheme)) setTimeout(() => isEnough.abort(), LATE_MS).unref()
+    })
     if (generation > stateGeneration) {
       // Upkeep may have written one meanwhile; it takes the number from the catalog first.
       const now = await ports.catalog.installation.organisation(id)

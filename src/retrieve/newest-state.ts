@@ -28,20 +28,41 @@ export interface NewestState {
 /**
  * Asks all nodes which state of the organisation they bear. A catalog that knows a lower number was restored from a backup
  * (docs/ARCHITECTURE.md "Truth"). Nodes that do not answer until the signal ends are counted.
+ *
+ * @param told called each time that a node has told, with the number of those that have not.
  */
 export async function newestState(
   ports: NewestStatePorts,
   organisation: Id,
   signal: AbortSignal,
+  told: (openNodes: number) => void = () => undefined,
 ): Promise<NewestState> {
   const { signing } = await ports.keyring.publicKeys(organisation)
   const trusted = [trustedSigner(ports.primitives, organisation, signing), ...(await signersOf(ports, organisation))]
   const nodes = (await ports.pool.nodes()).filter(acceptsReads)
-  const told = await Promise.all(nodes.map(({ id }) => newestOnNode(ports, id, trusted, signal)))
+  let openNodes = nodes.length
+  told(openNodes)
+  const ended = new Promise<Told>((resolve) => {
+    const end = (): void => resolve({ newest: 0, isSilent: true })
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
+  const all = await Promise.all(
+    nodes.map(async ({ id }) => {
+      const one = await Promise.race([newestOnNode(ports, id, trusted, signal), ended])
+      if (!one.isSilent) told(--openNodes)
+      return one
+    }),
+  )
   return {
-    generation: Math.max(0, ...told.map(({ newest }) => newest)),
-    silentNodes: told.filter(({ isSilent }) => isSilent).length,
+    generation: Math.max(0, ...all.map(({ newest }) => newest)),
+    silentNodes: all.filter(({ isSilent }) => isSilent).length,
   }
+}
+
+interface Told {
+  readonly newest: number
+  readonly isSilent: boolean
 }
 
 async function newestOnNode(
@@ -49,7 +70,7 @@ async function newestOnNode(
   node: Id,
   trusted: readonly TrustedSigner[],
   signal: AbortSignal,
-): Promise<{ readonly newest: number; readonly isSilent: boolean }> {
+): Promise<Told> {
   let newest = 0
   try {
     const store = await ports.pool.store(node)
