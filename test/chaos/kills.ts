@@ -5,10 +5,8 @@ import type { Seeded } from '../simulation/seeded.ts'
 import type { Cluster } from './cluster.ts'
 import { steps, type StepWatch } from './steps.ts'
 
-/** How long somebody waits for one of some steps before killing all the same. */
-const STEP_WAIT_MS = 20_000
-/** Steps that somebody waits for at a time: those at which it was killed least often. */
-const STEPS_AT_A_TIME = 11
+/** How long somebody waits for one of some steps before killing all the same: longer than the collector sleeps. */
+const STEP_WAIT_MS = 70_000
 const MOST_AWAY_MS = 4_000
 const START_TRIES = 30
 const START_EVERY_MS = 1_000
@@ -39,8 +37,8 @@ export interface Killing {
   readonly chance: Seeded
   /** How often it was killed at each step. */
   readonly steps: Record<string, number>
-  /** Gives the vault something to do. */
-  readonly offer: () => void
+  /** Gives the vault something to do; of a playable one renditions are made. */
+  readonly offer: (isPlayable: boolean) => void
   /** What starts again later. */
   readonly background: Set<Promise<unknown>>
 }
@@ -60,13 +58,14 @@ export async function killSomething(killing: Killing): Promise<Kill> {
       cluster.killOne(chance.between(0, 99))
       break
     case 'at-step': {
-      const rare = steps
-        .map((step) => ({ step, rank: counts[step.name] ?? 0, tie: chance.fraction() }))
-        .toSorted((a, b) => a.rank - b.rank || a.tie - b.tie)
-        .slice(0, STEPS_AT_A_TIME)
-        .map(({ step }) => step)
-      killing.offer()
-      const done = await watch.next(new Set(rare.map(({ name }) => name)), STEP_WAIT_MS)
+      // All those at which it was killed least often: many at first, and at last the one that is left.
+      const least = Math.min(...steps.map(({ name }) => counts[name] ?? 0))
+      const rare = steps.filter(({ name }) => (counts[name] ?? 0) === least)
+      const waiting = watch.next(new Set(rare.map(({ name }) => name)), STEP_WAIT_MS)
+      killing.offer(rare.some(({ group }) => group === 'transcode'))
+      if (rare.some(({ name }) => name.startsWith('state-'))) await cluster.hurry('state')
+      if (rare.some(({ name }) => name === 'object-deleted')) await cluster.hurry('deletions')
+      const done = await waiting
       const step = rare.find(({ name }) => name === done) ?? rare[0]!
       cluster.kill(step.group)
       const name = done ?? 'none of those waited for'

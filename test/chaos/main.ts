@@ -75,7 +75,8 @@ async function chaos(): Promise<number> {
       const beganMs = performance.now()
       const background = new Set<Promise<unknown>>([pauseOne()])
       const due = Math.min(KILLS_A_ROUND, kills - killed)
-      const offerOne = (): void => offer(chance.chance(0.25) ? HASTY_HANDS : 1)
+      const offerOne = (isPlayable = chance.chance(0.4)): void =>
+        offer(chance.chance(0.25) ? HASTY_HANDS : 1, isPlayable)
       for (let i = 0; i < DEPOSITS_A_ROUND; i++) offerOne()
       for (let i = 0; i < due; i++) {
         await sleep(chance.between(0, MOST_BETWEEN_KILLS_MS))
@@ -176,8 +177,7 @@ async function chaos(): Promise<number> {
     await cluster.pauseOne(group, index, durationMs)
   }
 
-  function offer(hands: number): void {
-    const isPlayable = chance.chance(0.4)
+  function offer(hands: number, isPlayable: boolean): void {
     const content = contentOf(clip, chance, isPlayable)
     const externalId = `meeting-${deposits.length}`
     const one = { externalId, sha256: sha256(content), isPlayable, acknowledged: new Set<string>() }
