@@ -3,15 +3,18 @@ import { ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createCodecTools } from '../../../src/adapters/segment-engine/codec-tools.ts'
 import type { Id } from '../../../src/domain/ids.ts'
+import { CatalogNodePool } from '../../../src/main/node-pool.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
 import { rebalanceIfWanted } from '../../../src/main/upkeep-rebalance.ts'
 import type { S3Settings } from '../../../src/ports/node-driver.ts'
+import type { NodePool } from '../../../src/ports/node-pool.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { fsck } from '../../../src/upkeep/blind/fsck.ts'
 import { repair, type RepairPorts } from '../../../src/upkeep/blind/repair.ts'
 import { survey } from '../../../src/upkeep/blind/survey.ts'
 import { sha256, storeInto } from '../../support/rebuild-stage.ts'
 import { rawClient } from '../../support/services/buckets.ts'
+import type { S3Key } from '../../support/services/kinds.ts'
 import { needsS3Nodes, type S3Vault } from '../../support/services/s3-vault.ts'
 import { movableClock, never } from '../../support/upkeep-stage.ts'
 
@@ -23,6 +26,8 @@ afterEach(async () => {
   await made?.vault.close()
   made = undefined
 })
+
+const keysOf = ({ accessKeyId, secretAccessKey }: S3Key) => ({ accessKeyId, secretAccessKey })
 
 /** Everything that a bucket holds, asked past the vault. */
 async function keysIn(settings: S3Settings): Promise<string[]> {
@@ -110,6 +115,65 @@ describe('the life of S3 nodes', { timeout: 600_000 }, () => {
       expect((await vault.operations.previewRebalance(never)).objectsCount).toBe(0)
       expect((await objects()).filter(({ node }) => node === nodes[7]!.id).length).toBeGreaterThan(0)
       await expectWell()
+    })
+
+    it('other credentials are tried first, then in use in every process; wrong ones change nothing', async () => {
+      const clock = movableClock()
+      made = await s3.makeVault(5, { threads: 0, clock })
+      const { vault } = made
+      const [node, other] = await vault.installation.nodes()
+      const content = randomBytes(5_000)
+      const recording = await storeInto(vault, content, 'meeting')
+      const share = (await vault.catalog.upkeep.surveyed(recording))!.objects.find((one) => one.node === node!.id)!
+      /** Another process of the vault: it knows what the catalog says, and nothing else. */
+      const elsewhere = new CatalogNodePool(vault)
+      const sizeSeen = async (pool: NodePool): Promise<number | undefined> =>
+        (await (await pool.store(node!.id)).head(share.key, never))?.sizeBytes
+      const code = async (call: Promise<unknown>): Promise<unknown> =>
+        await call.then(
+          () => undefined,
+          (error: unknown) => (error as { code?: unknown }).code,
+        )
+      try {
+        const [first, second] = [await s3.ceph().newKey(0), await s3.ceph().newKey(0)]
+        await vault.operations.setCredentials(node!.id, keysOf(first))
+        clock.movedMs += 10_000
+        expect(await sizeSeen(vault.pool)).toBe(share.sizeBytes)
+        expect(await sizeSeen(elsewhere)).toBe(share.sizeBytes)
+
+        // Wrong ones are refused in words without the secret, and nothing of them is kept.
+        const before = await vault.installation.node(node!.id)
+        const wrong = { accessKeyId: first.accessKeyId, secretAccessKey: 'not-the-secret-of-this-key' }
+        const refusal = vault.operations.setCredentials(node!.id, wrong)
+        await expect(refusal).rejects.toMatchObject({
+          code: 'E_NODE_REFUSED',
+          message: expect.not.stringContaining(wrong.secretAccessKey) as string,
+        })
+        await expect(refusal).rejects.toThrow(
+          /^the new credentials of node store-1 do not do, and the ones before stay in use/,
+        )
+        await expect(vault.operations.setCredentials(other!.id, keysOf(second))).rejects.toMatchObject({
+          code: 'E_NODE_REFUSED',
+        })
+        expect(await vault.installation.node(node!.id)).toEqual(before)
+        expect(await sizeSeen(vault.pool)).toBe(share.sizeBytes)
+
+        // The provider withdraws the old key: the node is refused until it has the new one, without a restart of anybody.
+        await first.withdraw()
+        await expect.poll(() => code(sizeSeen(vault.pool)), { timeout: 60_000 }).toBe('E_NODE_REFUSED')
+        await expect.poll(() => code(sizeSeen(elsewhere)), { timeout: 60_000 }).toBe('E_NODE_REFUSED')
+        await vault.operations.setCredentials(node!.id, keysOf(second))
+        clock.movedMs += 10_000
+        expect(await sizeSeen(vault.pool)).toBe(share.sizeBytes)
+        expect(await sizeSeen(elsewhere)).toBe(share.sizeBytes)
+        await storeInto(vault, content, 'another')
+        expect((await vault.operations.list()).map(({ trouble }) => trouble)).toEqual([null, null, null, null, null])
+        // They are nowhere in clear.
+        const row = JSON.stringify(await vault.installation.node(node!.id))
+        for (const secret of [second.secretAccessKey, second.accessKeyId]) expect(row).not.toContain(secret)
+      } finally {
+        await elsewhere.close()
+      }
     })
   })
 })
