@@ -3,7 +3,7 @@ import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-cor
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Manifest } from '../../src/domain/recording.ts'
 import { organisation } from '../integration/viewer/viewer-server.ts'
-import { missing, startWatchBrowser, type WatchBrowser } from './watch-browser.ts'
+import { missing, pressControl, startWatchBrowser, type WatchBrowser } from './watch-browser.ts'
 import { makeTracks } from './watch-media.ts'
 
 const pictures = process.env['MOSAIK_SCREENSHOTS']
@@ -78,7 +78,7 @@ describe('sounds and captions in several languages', () => {
   it('plays the sound that is chosen, keeps the choice, and shows captions of either language', async () => {
     const page = await watch(film)
     await expect.poll(() => pitch(page), { timeout: 20_000 }).toBe(300)
-    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    await pressControl(page.getByRole('button', { name: 'Einstellungen' }))
     const choice = page.getByRole('combobox', { name: 'Tonspur' })
     expect(await choice.locator('option').allTextContents()).toEqual(['Deutsch', 'Englisch – Interpreter'])
     await choice.selectOption({ label: 'Englisch – Interpreter' })
@@ -91,7 +91,7 @@ describe('sounds and captions in several languages', () => {
     await page.evaluate(() => ((document.querySelector('video') as HTMLVideoElement).currentTime = 6))
     await expect.poll(() => currentTime(page), { timeout: 20_000 }).toBeGreaterThan(6.3)
     await expect.poll(() => pitch(page), { timeout: 20_000 }).toBe(1200)
-    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    await pressControl(page.getByRole('button', { name: 'Einstellungen' }))
     await choice.selectOption({ label: 'Deutsch' })
     await expect.poll(() => pitch(page), { timeout: 20_000 }).toBe(300)
     await choice.selectOption({ label: 'Englisch – Interpreter' })
@@ -109,7 +109,7 @@ describe('sounds and captions in several languages', () => {
   it('lets choose where there is no picture', async () => {
     const page = await watch(sound)
     await expect.poll(() => pitch(page), { timeout: 20_000 }).toBe(300)
-    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    await pressControl(page.getByRole('button', { name: 'Einstellungen' }))
     await page.getByRole('combobox', { name: 'Tonspur' }).selectOption({ label: 'Englisch – Interpreter' })
     await expect.poll(() => pitch(page), { timeout: 20_000 }).toBe(1200)
     expect(complaints).toEqual([])
@@ -123,7 +123,7 @@ describe('sounds and captions in several languages', () => {
     const box = await page.locator('video').boundingBox()
     expect(box?.height ?? 0).toBeLessThanOrEqual(844)
     await page.locator('video').tap()
-    await page.getByRole('button', { name: 'Settings' }).tap()
+    await pressControl(page.getByRole('button', { name: 'Settings' }), 'tap')
     expect(await page.getByRole('combobox', { name: 'Audio track' }).locator('option').allTextContents()).toEqual([
       'German',
       'English – Interpreter',

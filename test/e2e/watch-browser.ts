@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { chromium, type Browser } from 'playwright-core'
+import { chromium, type Browser, type Locator } from 'playwright-core'
 import { buildPlayer } from '../../scripts/build-player.ts'
 import { startViewerServer, type ViewerServer } from '../integration/viewer/viewer-server.ts'
 import { findProgram } from '../support/services/commands.ts'
@@ -48,5 +48,18 @@ export async function startWatchBrowser(): Promise<WatchBrowser | undefined> {
       await server.close()
       await rm(scratch, { recursive: true, force: true })
     },
+  }
+}
+
+/** Presses a control of the player, which hides its controls after a few seconds of a machine's time: moved about until it is done. */
+export async function pressControl(control: Locator, by: 'click' | 'tap' = 'click'): Promise<void> {
+  const stage = control.page().locator('#stage')
+  const wake = (): void => void stage.dispatchEvent('pointermove').catch(() => undefined)
+  wake()
+  const waking = setInterval(wake, 400)
+  try {
+    await control[by]()
+  } finally {
+    clearInterval(waking)
   }
 }

@@ -6,7 +6,7 @@ import { type Browser, type BrowserContext, type BrowserContextOptions, type Pag
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Manifest } from '../../src/domain/recording.ts'
 import { organisation, type ViewerServer } from '../integration/viewer/viewer-server.ts'
-import { missing, startWatchBrowser, type WatchBrowser } from './watch-browser.ts'
+import { missing, pressControl, startWatchBrowser, type WatchBrowser } from './watch-browser.ts'
 import { FILM_SECONDS, TIME_COLOURS, makeFilm, makeOwnFilm, makeSound } from './watch-media.ts'
 
 /**
@@ -196,12 +196,12 @@ describe('the watch page in Chromium', () => {
     await expect.poll(() => words.textContent()).toContain('Guten Tag, es ist Sekunde')
     expect(await words.locator('i').textContent()).toBe('alle')
     await picture(page, 'captions')
-    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    await pressControl(page.getByRole('button', { name: 'Einstellungen' }))
     await page.getByRole('combobox', { name: 'Untertitel' }).selectOption({ label: 'Englisch' })
     await expect.poll(() => words.textContent()).toContain('Good morning')
     await picture(page, 'settings')
     await page.keyboard.press('Escape')
-    await page.getByRole('button', { name: 'Untertitel' }).click()
+    await pressControl(page.getByRole('button', { name: 'Untertitel' }))
     await expect.poll(() => words.textContent()).toBe('')
     expect(complaints).toEqual([])
   })
@@ -210,7 +210,7 @@ describe('the watch page in Chromium', () => {
     const { url } = await server.link(manifest)
     const page = await visit(url)
     await view(page)
-    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    await pressControl(page.getByRole('button', { name: 'Einstellungen' }))
     const quality = page.getByRole('combobox', { name: 'Qualität' })
     expect(await quality.locator('option').allTextContents()).toEqual([
       expect.stringMatching(/^Automatisch \(\d+p\)$/),
@@ -271,7 +271,7 @@ describe('the watch page in Chromium', () => {
     expect(widths[0]).toBe(widths[1])
     await page.locator('video').tap()
     await picture(page, 'phone-playing')
-    await page.getByRole('button', { name: 'Settings' }).tap()
+    await pressControl(page.getByRole('button', { name: 'Settings' }), 'tap')
     await picture(page, 'phone-settings')
     for (const name of [/^Pause/, /^Settings/, /^Full screen/]) {
       const box = await page.getByRole('button', { name }).boundingBox()
@@ -443,7 +443,7 @@ describe('the watch page in Chromium', () => {
     expect(await page.locator('.bars').isVisible()).toBe(true)
     expect((await page.locator('#stage').boundingBox())?.height).toBeLessThan(320)
     expect(await page.getByRole('button', { name: /^Vollbild/ }).count()).toBe(0)
-    await page.getByRole('button', { name: 'Einstellungen' }).click()
+    await pressControl(page.getByRole('button', { name: 'Einstellungen' }))
     expect(await page.getByRole('combobox', { name: 'Qualität' }).count()).toBe(0)
     expect(await page.getByRole('combobox', { name: 'Tempo' }).isVisible()).toBe(true)
     await page.keyboard.press('Escape')
@@ -502,9 +502,9 @@ describe('the watch page in Chromium', () => {
           await page.keyboard.press('Enter')
           await playsOn(page)
           await page.keyboard.press('c')
-          await page.locator('#settings-toggle').click()
+          await pressControl(page.locator('#settings-toggle'))
           await page.locator('#downloads-label').click()
-          await page.locator('#settings-toggle').click()
+          await pressControl(page.locator('#settings-toggle'))
           await withoutFaults(page, 'playing')
           if (device === 'phone' && colorScheme === 'dark') await picture(page, 'phone-dark')
           await page.goto(`${server.origin}/s#rv1.half`)
