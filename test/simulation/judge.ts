@@ -14,7 +14,6 @@ import { rotationStatus } from '../../src/main/rotate-keys.ts'
 import { rebalanceIfWanted } from '../../src/main/upkeep-rebalance.ts'
 import type { VaultReader } from '../../src/ports/vault-reader.ts'
 import { rewrap } from '../../src/upkeep/keyed/rewrap.ts'
-import { operator } from './storm.ts'
 import { SimulatedClock } from './time.ts'
 import type { World } from './world.ts'
 
@@ -133,7 +132,6 @@ async function mend(world: World): Promise<void> {
     await world.drive('rewrap', HOUR_MS, rewrapAll(world, ports))
     const repaired = await world.drive('repair', HOUR_MS, repair(ports, UNLIMITED, signal))
     await world.drive('rebalance', HOUR_MS, rebalanceIfWanted(ports, signal))
-    if (repaired && repaired.waiting > 0) await shareStuckAnew(world)
     if ((await world.catalog.upkeep.backlog()).length === 0 && repaired?.groups === 0) break
   }
   await world.drive('state', HOUR_MS, commitState(ports, world.organisation, signal))
@@ -148,16 +146,6 @@ async function mend(world: World): Promise<void> {
     readable.includes(node),
   )
   for (const { key, state } of left) world.violate('not-collected', `${key} is ${state}`)
-}
-
-/** After many moves each node may have held another share: a drain waits then (E_PLACEMENT_RULE), and somebody shares anew what it waits for. */
-async function shareStuckAnew(world: World): Promise<void> {
-  const draining = (await world.catalog.installation.nodes()).filter(({ state }) => state === 'draining')
-  for (const { recording, objects } of await recordingsOf(world)) {
-    const isStuck = objects.some(({ node, state }) => state === 'stored' && draining.some(({ id }) => id === node))
-    if (!isStuck) continue
-    await operator(world).reshare({ organisation: world.organisation, recording: recording.id }, undefined)
-  }
 }
 
 async function rewrapAll(world: World, ports: ReturnType<World['outside']>): Promise<void> {

@@ -132,8 +132,7 @@ async function happen(world: World, event: WorldEvent): Promise<void> {
   }
 }
 
-/** What somebody does with nodes by hand. */
-export const operator = (world: World): NodeLife => {
+const operator = (world: World): NodeLife => {
   const ports = world.outside()
   return createNodeLife({ ...ports, driver: driverOf(world.nodes), nodesChanged: () => undefined })
 }

@@ -5,7 +5,7 @@ import type { ObjectRow } from '../../ports/catalog/layout.ts'
 import type { FindingGroup, FindingRow } from '../../ports/catalog/upkeep.ts'
 import { withDeadline } from '../../ports/deadline.ts'
 import { GroupRepair, partOf, standingGroup, type RepairPorts, type TaskPorts } from './repair-group.ts'
-import { chooseTargets, planRepair } from './repair-targets.ts'
+import { chooseTargets, planRepair, type RepairPlan } from './repair-targets.ts'
 import { reshareGroup } from './reshare.ts'
 import { resharingReasons, resharingView } from './resharing.ts'
 import type { ShareGroup } from './share-groups.ts'
@@ -150,7 +150,16 @@ async function repairGroup(
       if (obstacle !== undefined) throw obstacle
       return await endGroup(ports, group, paused)
     }
-    const targets = await chooseTargets(ports, group, plan, refused)
+    const targets = await chooseTargets(ports, group, plan, refused).catch((error: unknown) => {
+      // A node that refused its share refuses one of a new sharing, too; and what was paused, or found no nodes, stays so.
+      if (!isMosaikError(error, 'E_PLACEMENT_RULE') || refused.size > 0 || obstacle !== undefined) throw error
+      obstacle = error
+    })
+    if (targets === undefined) {
+      // After many moves each node has held another share: of a new sharing none has.
+      count(await sharedAnew(ports, group, plan, obstacle, signal))
+      continue
+    }
     const made = await new GroupRepair(ports, group, plan, signal).make(targets)
     for (const { index, node } of targets) {
       if (!made.includes(index)) refused.add(`${index}/${node.id}`)
@@ -160,6 +169,22 @@ async function repairGroup(
     if (made.length === 0) fruitless++
   }
   return false
+}
+
+/** @throws `obstacle` where no nodes may take a new sharing either */
+async function sharedAnew(
+  ports: TaskPorts,
+  group: ShareGroup,
+  plan: RepairPlan,
+  obstacle: unknown,
+  signal: AbortSignal,
+): Promise<number> {
+  try {
+    return await reshareGroup(ports, group, plan, signal)
+  } catch (error) {
+    if (isMosaikError(error, 'E_NODES_TOO_FEW', 'E_PLACEMENT_RULE')) throw obstacle
+    throw error
+  }
 }
 
 /** Whether a finding that only a new sharing mends still holds; one that does not is resolved. */

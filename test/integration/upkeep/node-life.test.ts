@@ -87,6 +87,40 @@ describe('a node that is dismissed', () => {
   })
 })
 
+describe('a node that is drained', () => {
+  it('is emptied by a new sharing where each other node has held another share', async () => {
+    await begin({ nodesCount: 6 })
+    const before = await stage.fragmentsOf(recording)
+    const [first, second] = before.map(({ node }) => node)
+    await life().drain(first!)
+    await work()
+    await life().pauseDrain(first!)
+    await life().change(first!, { state: 'active' })
+    // Four hold a share, one has the first and one had it: nobody may have the second as well.
+    await life().drain(second!)
+    await work()
+    const after = await stage.fragmentsOf(recording)
+    expect(after.map(({ node }) => node)).not.toContain(second)
+    expect(after.some(({ sharing }) => before.some((row) => row.sharing === sharing))).toBe(false)
+    await collected()
+    expect(await life().progress(second!)).toMatchObject({ sharesWaiting: 0, waitsFor: null })
+    await expectWell()
+  })
+
+  it('waits, and says what to add, where no new sharing has room either', async () => {
+    await begin({ nodesCount: 5 })
+    const before = await stage.fragmentsOf(recording)
+    await life().drain(before[0]!.node)
+    await work()
+    expect(await life().progress(before[0]!.node)).toMatchObject({
+      waitsFor: expect.stringContaining('add 1 with `mosaik nodes add`'),
+    })
+    expect((await stage.fragmentsOf(recording)).map(({ sharing }) => sharing)).toEqual(
+      before.map(({ sharing }) => sharing),
+    )
+  })
+})
+
 describe('a node that is drained and removed', () => {
   it('is removed when it is empty, and not before', async () => {
     await begin()
