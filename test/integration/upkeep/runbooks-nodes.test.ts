@@ -104,9 +104,12 @@ async function upkeep(): Promise<void> {
   await collect(vault!, never)
 }
 
-async function holders(): Promise<string[]> {
+/** Names of nodes that hold shares of the recording, or of one sharing of it. */
+async function holders(sharing?: string | null): Promise<string[]> {
   const nodes = await vault!.catalog.installation.nodes()
-  const stored = (await vault!.catalog.upkeep.surveyed(recording))!.objects.filter(({ state }) => state === 'stored')
+  const stored = (await vault!.catalog.upkeep.surveyed(recording))!.objects.filter(
+    (row) => row.state === 'stored' && (sharing === undefined || row.sharing === sharing),
+  )
   return [...new Set(stored.map(({ node }) => nodes.find(({ id }) => id === node)!.name))].toSorted()
 }
 
@@ -172,8 +175,11 @@ describe('the runbooks of nodes', { timeout: 180_000 }, () => {
     await upkeep()
     const now = await sharings()
     expect([...now].filter((sharing) => before.has(sharing))).toEqual([])
-    const standing = await holders()
-    expect(standing.includes(buyer) && standing.includes(bought)).toBe(false)
+    for (const sharing of now) {
+      const standing = await holders(sharing)
+      expect(standing).toHaveLength(5)
+      expect(standing.includes(buyer) && standing.includes(bought)).toBe(false)
+    }
     await expectWell()
   })
 
