@@ -1,5 +1,4 @@
 import { defineConfig } from 'vitest/config'
-import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const MINUTE_MS = 60_000
 
@@ -20,17 +19,19 @@ function quick(name: string, testTimeout: number) {
 }
 
 /**
- * With real servers, processes and files: a process a file, as many side by side as said. Tests start the servers that
- * they need and share them; `globalSetup` ends them after the last project.
+ * With real servers, processes and files: one file after the other, a process each. Two side by side take as long as one
+ * after the other, since most of them keep two cores busy by themselves. Tests start the servers that they need and share
+ * them; `globalSetup` ends them after the last project.
  */
-function real(name: string, groupOrder: number, maxWorkers: number) {
+function real(name: string, groupOrder: number) {
   return {
     extends: true as const,
     test: {
       name,
       include: [`test/${name}/**/*.test.ts`],
       pool: 'forks' as const,
-      maxWorkers,
+      maxWorkers: 1,
+      fileParallelism: false,
       testTimeout: 3 * MINUTE_MS,
       hookTimeout: 3 * MINUTE_MS,
       globalSetup: ['test/support/services/global-setup.ts'],
@@ -39,29 +40,8 @@ function real(name: string, groupOrder: number, maxWorkers: number) {
   }
 }
 
-/** These take minutes: begun last, one of them would run alone at the end. */
-const LONGEST = [
-  'chaos/chaos.test.ts',
-  'simulation/simulation.test.ts',
-  'upkeep/rebuild.test.ts',
-  'media/odd-files.test.ts',
-  'pipeline/faults.test.ts',
-  'e2e/watch.test.ts',
-]
-
-class LongestFirst extends BaseSequencer {
-  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rank = ({ moduleId }: TestSpecification): number => {
-      const at = LONGEST.findIndex((end) => moduleId.endsWith(end))
-      return at < 0 ? LONGEST.length : at
-    }
-    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
-  }
-}
-
 export default defineConfig({
   test: {
-    sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/closing-line-reporter.ts'],
     execArgv: ['--disable-warning=ExperimentalWarning'],
     teardownTimeout: MINUTE_MS,
@@ -69,9 +49,9 @@ export default defineConfig({
       quick('unit', 20_000),
       quick('property', 2 * MINUTE_MS),
       quick('vectors', MINUTE_MS),
-      real('contract', 1, 1),
-      real('integration', 2, 2),
-      real('e2e', 3, 2),
+      real('contract', 1),
+      real('integration', 2),
+      real('e2e', 3),
     ],
   },
 })
