@@ -150,16 +150,13 @@ async function repairGroup(
       if (obstacle !== undefined) throw obstacle
       return await endGroup(ports, group, paused)
     }
-    const targets = await chooseTargets(ports, group, plan, refused).catch((error: unknown) => {
-      // A node that refused its share refuses one of a new sharing, too; and what was paused, or found no nodes, stays so.
+    const targets = await chooseTargets(ports, group, plan, refused).catch(async (error: unknown) => {
+      // A node that refused its share refuses one of a new sharing, too; and what found no nodes for one stays as it is.
       if (!isMosaikError(error, 'E_PLACEMENT_RULE') || refused.size > 0 || obstacle !== undefined) throw error
-      obstacle = error
+      // After many moves each node has held another share: of a new sharing, which is a group of its own, none has.
+      count(await sharedAnew(ports, group, plan, error, signal))
     })
-    if (targets === undefined) {
-      // After many moves each node has held another share: of a new sharing none has.
-      count(await sharedAnew(ports, group, plan, obstacle, signal))
-      continue
-    }
+    if (targets === undefined) continue
     const made = await new GroupRepair(ports, group, plan, signal).make(targets)
     for (const { index, node } of targets) {
       if (!made.includes(index)) refused.add(`${index}/${node.id}`)

@@ -98,7 +98,9 @@ describe('a node that is drained', () => {
     await life().change(first!, { state: 'active' })
     // Four hold a share, one has the first and one had it: nobody may have the second as well.
     await life().drain(second!)
-    await work()
+    await survey(stage, never)
+    expect(await repair(ports(), { bytesPerSecond: Infinity }, never)).toMatchObject({ waiting: 0 })
+    expect(await stage.catalog.upkeep.backlog()).toEqual([])
     const after = await stage.fragmentsOf(recording)
     expect(after.map(({ node }) => node)).not.toContain(second)
     expect(after.some(({ sharing }) => before.some((row) => row.sharing === sharing))).toBe(false)
