@@ -1,5 +1,5 @@
 import { fileSource, releaseFile } from '../adapters/file-source.ts'
-import { MosaikError } from '../domain/errors.ts'
+import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { fromHex, type Id } from '../domain/ids.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { SourceAccess, SourceFile } from '../ports/source.ts'
@@ -16,13 +16,17 @@ export function sourceAccess(catalog: Catalog, spool: Spool, clock: Clock): Sour
       const captions = await Promise.all(input.captionsUploads.map(captionsSource))
       return { original, captions }
     },
-    async release(input) {
+    async release(input, recording) {
       if (input.kind === 'file') await releaseFile(input)
       if (input.kind !== 'upload') return
       for (const upload of [input.upload, ...input.captionsUploads]) {
         await spool.remove(upload)
-        // The row stays a day: a client whose last answer was lost must not begin again.
-        await catalog.uploads.updateUpload(upload, { state: 'consumed' }, clock.nowMs())
+        // The row stays a day: a client whose last answer was lost must not begin again. Captions of a second recording may have lost theirs.
+        await catalog.uploads
+          .updateUpload(upload, { state: 'consumed', recording }, clock.nowMs())
+          .catch((error: unknown) => {
+            if (!isMosaikError(error, 'E_INPUT')) throw error
+          })
       }
       await spool.rotateKeys()
     },

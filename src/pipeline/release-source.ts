@@ -15,6 +15,6 @@ export async function releaseSource(
       recording: context.recording.id,
     })
   }
-  await ports.sources.release(context.work.input)
+  await ports.sources.release(context.work.input, context.recording.id)
   return { next: [] }
 }

@@ -65,7 +65,7 @@ export interface SourceAccess {
   open(input: WorkInput): Promise<Pick<SourceRecording, 'original' | 'captions'>>
   /**
    * Lets go of the source copy after the receipt: the spool always, a file only when its offer said so and it is still the one that was
-   * read. Nothing to do is success.
+   * read. An upload's row names `recording` from then on, even when whoever deposited it died before saying so. Nothing to do is success.
    */
-  release(input: WorkInput): Promise<void>
+  release(input: WorkInput, recording: Id): Promise<void>
 }

@@ -19,6 +19,8 @@ export interface Deposit {
   readonly isPlayable: boolean
   /** Recordings that clients were told of. */
   readonly acknowledged: Set<string>
+  /** What the vault said last to each client that has not been told of one yet. */
+  readonly lastAnswers: Map<number, string>
 }
 
 /** Three seconds of picture and sound that need no encoding. */
@@ -46,7 +48,8 @@ export function contentOf(clip: Buffer, chance: Seeded, isPlayable: boolean): Bu
 export async function deposit(
   cluster: Cluster,
   content: Buffer,
-  { externalId, acknowledged, isPlayable }: Deposit,
+  { externalId, acknowledged, isPlayable, lastAnswers }: Deposit,
+  hand: number,
   isOver: () => boolean,
 ): Promise<void> {
   const metadata = {
@@ -59,7 +62,14 @@ export async function deposit(
   const call = async (path: string, request: RequestInit): Promise<Response | undefined> => {
     const headers = { authorization: `Bearer ${cluster.host}`, 'tus-resumable': '1.0.0', ...request.headers }
     const signal = AbortSignal.timeout(CALL_MS)
-    return await fetch(new URL(path, cluster.url), { ...request, headers, signal }).catch(() => undefined)
+    const answer = await fetch(new URL(path, cluster.url), { ...request, headers, signal }).catch(() => undefined)
+    const words =
+      (await answer
+        ?.clone()
+        .text()
+        .catch(() => undefined)) ?? 'nothing'
+    lastAnswers.set(hand, `${request.method} ${path}: ${answer?.status} ${words}`)
+    return answer
   }
   let place: string | undefined
   while (!isOver()) {
@@ -75,6 +85,7 @@ export async function deposit(
       if (answer?.status === 404) place = undefined
       else if (state?.recording) {
         acknowledged.add(state.recording)
+        lastAnswers.delete(hand)
         return
       } else if (state) {
         await call(place, {

@@ -180,10 +180,16 @@ async function chaos(): Promise<number> {
   function offer(hands: number, isPlayable: boolean): void {
     const content = contentOf(clip, chance, isPlayable)
     const externalId = `meeting-${deposits.length}`
-    const one = { externalId, sha256: sha256(content), isPlayable, acknowledged: new Set<string>() }
+    const one = {
+      externalId,
+      sha256: sha256(content),
+      isPlayable,
+      acknowledged: new Set<string>(),
+      lastAnswers: new Map(),
+    }
     deposits.push(one)
     for (let i = 0; i < hands; i++) {
-      const client = deposit(cluster, content, one, () => isOver)
+      const client = deposit(cluster, content, one, i, () => isOver)
       clients.add(client)
       void client.finally(() => clients.delete(client))
     }
@@ -197,8 +203,9 @@ async function chaos(): Promise<number> {
       if (clients.size === 0 && open === 0) return performance.now() - beganMs
       await sleep(250)
     }
+    const answers = deposits.flatMap(({ lastAnswers }) => [...lastAnswers.values()]).map((answer) => `; ${answer}`)
     unfinished.push(
-      `${clients.size} clients and ${await openWork()} pieces of work are not finished after ${GIVE_UP_MS} ms`,
+      `${clients.size} clients and ${await openWork()} pieces of work are not finished after ${GIVE_UP_MS} ms${answers.join('')}`,
     )
     return GIVE_UP_MS
   }

@@ -49,6 +49,7 @@ export function uploadCatalog(database: Database): UploadCatalog {
             ...(change.recording === undefined ? {} : { recording: change.recording }),
           })
           .where('id', '=', id)
+          .$if(change.state === 'complete', (update) => update.where('state', '!=', 'consumed'))
           .execute()
       })
     },

@@ -159,6 +159,7 @@ export interface UploadRow {
 export interface UploadCatalog {
   addUpload(upload: UploadRow): Promise<void>
   upload(id: Id): Promise<UploadRow | undefined>
+  /** What was consumed never becomes complete again: that change is left out. @throws E_INPUT when there is none with this id */
   updateUpload(
     id: Id,
     change: Partial<Pick<UploadRow, 'state' | 'lengthBytes' | 'offsetBytes' | 'recording'>>,

@@ -365,6 +365,8 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
       await catalog.uploads.updateUpload(hashed.id, { state: 'consumed' }, day + 4)
       await catalog.uploads.updateUpload(hashed.id, { state: 'consumed' }, day + 4)
       expect((await catalog.uploads.upload(hashed.id))?.metadata).toEqual({ filename: 'a' })
+      await catalog.uploads.updateUpload(hashed.id, { state: 'complete' }, day + 5)
+      expect((await catalog.uploads.upload(hashed.id))?.state).toBe('consumed')
       await catalog.uploads.removeUpload(upload.id)
       await catalog.uploads.removeUpload(upload.id)
       expect(await catalog.uploads.upload(upload.id)).toBeUndefined()

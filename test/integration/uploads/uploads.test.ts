@@ -5,6 +5,7 @@ import { Upload, type UploadOptions } from 'tus-js-client'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { captionsMaxBytes } from '../../../src/domain/captions.ts'
 import { MosaikError } from '../../../src/domain/errors.ts'
+import { sourceAccess } from '../../../src/main/source-access.ts'
 import { uploadView } from '../../../src/http/uploads/metadata-schema.ts'
 import { bytesOf } from '../../support/bytes.ts'
 import { metadataOf, uploadStage } from './upload-stage.ts'
@@ -217,6 +218,19 @@ describe('an upload', () => {
     const answer = await patch(id, 0, content.slice(0, 500))
     expect(answer.status).toBe(204)
     expect(answer.headers.get('mosaik-recording')).toMatch(/^[0-9a-f]{32}$/)
+  })
+
+  it('whose deposit died before its row said so tells of its recording after its job is done', async () => {
+    const id = await create(500)
+    await patch(id, 0, content.slice(0, 500))
+    const { recording } = await view(id)
+    const [work] = await stage.catalog.work.ofRecording(recording!)
+    await stage.catalog.uploads.updateUpload(id, { recording: null }, stage.clock.nowMs())
+    const sources = sourceAccess(stage.catalog, stage.spool, stage.clock)
+    await sources.release(work!.input, recording!)
+    expect(await view(id)).toMatchObject({ state: 'consumed', recording })
+    await stage.catalog.uploads.removeUpload(id)
+    await sources.release(work!.input, recording!)
   })
 
   it('of something that is there already finds it, and keeps no second copy', async () => {
