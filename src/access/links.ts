@@ -14,6 +14,7 @@ import type { Keyring } from '../ports/keyring.ts'
 import type { PasscodeHasher } from '../ports/passcode.ts'
 import type { Clock, Random } from '../ports/system.ts'
 import { kidAt, openToken, sealToken } from './link-token.ts'
+import { guardStream } from './stream-guard.ts'
 
 /** What `createLinks` needs. */
 export interface LinksOptions {
@@ -76,8 +77,8 @@ export interface Links {
   /** The live link behind a session, whose end slides with use; `undefined` when there is none (any more). */
   session(grant: string, cookieSecret: string): Promise<Link | undefined>
   /**
-   * Watches over a running stream: asks every two seconds whether the session still lives and aborts with E_LINK_INVALID when not.
-   * A catalog that fails or is silent twice in a row counts as no. Stops by itself when `abort` is aborted.
+   * Watches over a running stream (stream-guard.ts): aborts with E_LINK_INVALID within 5 s of the session's end. Stops by itself when
+   * `abort` is aborted.
    */
   guard(grant: string, cookieSecret: string, abort: AbortController): { stop(): void }
   /** Forgets sessions that have ended. */
@@ -86,14 +87,8 @@ export interface Links {
 
 /** A session ends this long after its last use. */
 export const SESSION_TTL_MS = 15 * 60_000
-/** How often a running stream is checked against the catalog; with one missed answer still below the promised 5 s. */
-export const GUARD_INTERVAL_MS = 2_000
 /** A session's end is moved at most this often: a write a minute, not a write a request. */
 const SLIDE_EVERY_MS = 60_000
-/** One unanswered check is tolerated. */
-const GUARD_MISSES = 2
-/** A check without an answer for that long is an unanswered one; two in a row end before 5 s, too. */
-const GUARD_PATIENCE_MS = 750
 /** Wrong passcodes that a link bears, and how long it checks none then. */
 export const PASSCODE_LIMIT: PasscodeLimit = { maxFailures: 5, lockMs: 15 * 60_000 }
 const MAX_VIEWS_LIMIT = 1_000_000
@@ -192,36 +187,9 @@ export function createLinks({ catalog, keyring, passcodes, clock, random }: Link
 
     guard(grant, cookieSecret, abort) {
       const stop = new AbortController()
-      const over = AbortSignal.any([stop.signal, abort.signal])
-      /** Whether the session lives; `undefined` without an answer. */
-      async function ask(): Promise<boolean | undefined> {
-        const answered = new AbortController()
-        try {
-          return await Promise.race([
-            session(grant, cookieSecret).then((link) => link !== undefined),
-            clock.sleep(GUARD_PATIENCE_MS, AbortSignal.any([over, answered.signal])).then(() => undefined),
-          ])
-        } catch {
-          return undefined
-        } finally {
-          answered.abort()
-        }
-      }
-      async function watch(): Promise<void> {
-        let misses = 0
-        let askedAtMs = clock.monotonicMs()
-        while (misses < GUARD_MISSES) {
-          await clock.sleep(Math.max(0, askedAtMs + GUARD_INTERVAL_MS - clock.monotonicMs()), over)
-          askedAtMs = clock.monotonicMs()
-          const isLive = await ask()
-          if (isLive === false) break
-          misses = isLive === undefined ? misses + 1 : 0
-        }
-        if (!over.aborted)
-          abort.abort(new MosaikError('E_LINK_INVALID', 'the session ended while a stream was running'))
-      }
-      // sleep rejects when the stream is over: that is the normal end of the watch
-      void watch().catch(() => undefined)
+      const isLive = async () => (await session(grant, cookieSecret)) !== undefined
+      const end = () => abort.abort(new MosaikError('E_LINK_INVALID', 'the session ended while a stream was running'))
+      guardStream(clock, isLive, end, AbortSignal.any([stop.signal, abort.signal]))
       return { stop: () => stop.abort() }
     },
 

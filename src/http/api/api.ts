@@ -58,7 +58,7 @@ export function apiOperations(
  * operations. Bearer tokens by role and organisation, JSON in and out, problems as RFC 9457 has them.
  */
 export function createApi(options: ApiOptions): Router {
-  const { catalog, rates, log, rateLimit, publicUrl } = options
+  const { catalog, rates, clock, log, rateLimit, publicUrl } = options
   const isProvider = providerCheck(catalog.installation)
   const operations = apiOperations(options, isProvider)
   const document = openApiDocument(
@@ -72,7 +72,7 @@ export function createApi(options: ApiOptions): Router {
   })
   // It is the same for everyone, and holds nothing of this vault.
   router.get('/openapi.json', (_request, response) => sendJson(response, 200, document))
-  router.use(authenticate({ tokens: catalog.tokens, rates, rateLimit }))
+  router.use(authenticate({ tokens: catalog.tokens, rates, clock, log, rateLimit }))
   router.use(...readJson())
   for (const { method, path, roles, isOfProvider = false, handle } of operations) {
     const guards: RequestHandler[] = [allow(...roles), ...(isOfProvider ? [allowProvider(isProvider)] : [])]

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
-import type { Request, RequestHandler } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
+import { guardStream } from '../../access/stream-guard.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import type { Id } from '../../domain/ids.ts'
 import type { Role } from '../../domain/roles.ts'
-import type { InstallationCatalog, TokenCatalog } from '../../ports/catalog/access.ts'
+import type { InstallationCatalog, TokenCatalog, TokenRow } from '../../ports/catalog/access.ts'
 import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
+import type { Clock, Log } from '../../ports/system.ts'
 import { RateLimited } from '../problem.ts'
 
 /** Who asks, as the token says. */
@@ -22,6 +24,8 @@ export interface Caller {
 export interface AuthenticationOptions {
   readonly tokens: Pick<TokenCatalog, 'tokenByHash'>
   readonly rates: RateCounter
+  readonly clock: Clock
+  readonly log: Log
   /** Requests of one token. */
   readonly rateLimit?: RateLimit | undefined
 }
@@ -31,36 +35,67 @@ export const API_RATE_LIMIT: RateLimit = { maxCount: 3_000, windowMs: 60_000 }
 
 const TOKEN_MAX_CHARACTERS = 512
 const bearerPattern = /^Bearer +([\x21-\x7e]+) *$/i
-const callers = new WeakMap<object, Caller>()
+const requests = new WeakMap<object, { readonly caller: Caller; readonly watch: () => void }>()
 
 /**
  * Finds the caller by the bearer token's SHA-256, which is all that the catalog has. Every request costs one hash and one look-up,
  * whatever it carried. No token, an unknown and a revoked one are the same 401.
  */
-export function authenticate({ tokens, rates, rateLimit = API_RATE_LIMIT }: AuthenticationOptions): RequestHandler {
-  return async (request, _response, next) => {
+export function authenticate(options: AuthenticationOptions): RequestHandler {
+  const { tokens, rates, clock, log, rateLimit = API_RATE_LIMIT } = options
+
+  async function liveToken(tokenSha256: Uint8Array): Promise<TokenRow | undefined> {
+    const row = await tokens.tokenByHash(tokenSha256)
+    return row?.revokedAtMs === null ? row : undefined
+  }
+
+  /** Until the answer is out or the client has left. */
+  function watch(response: Response, { token, tokenSha256 }: Caller): void {
+    const over = new AbortController()
+    response.once('close', () => over.abort())
+    if (response.closed) return
+    const isLive = async () => (await liveToken(tokenSha256)) !== undefined
+    const end = () => {
+      log.warn('api.broken-off', { token, code: 'E_UNAUTHORIZED' })
+      // an orderly end would still send the megabytes that wait in this machine's buffers
+      response.socket?.resetAndDestroy()
+    }
+    guardStream(clock, isLive, end, over.signal)
+  }
+
+  return async (request, response, next) => {
     const presented = bearerPattern.exec(request.headers.authorization ?? '')?.[1] ?? ''
     const usable = presented !== '' && presented.length <= TOKEN_MAX_CHARACTERS
     const hash = createHash('sha256')
       .update(usable ? presented : '')
       .digest()
-    const row = await tokens.tokenByHash(new Uint8Array(hash))
-    if (!usable || row === undefined || row.revokedAtMs !== null) {
+    const row = await liveToken(new Uint8Array(hash))
+    if (!usable || row === undefined) {
       throw new MosaikError('E_UNAUTHORIZED', 'send a valid token as "Authorization: Bearer …"')
     }
     const waitMs = await rates.attempt('api', row.id, rateLimit)
     if (waitMs > 0) throw new RateLimited(waitMs)
     const { id: token, name, role, organisation, tokenSha256 } = row
-    callers.set(request, { token, name, role, organisation, tokenSha256 })
+    const caller = { token, name, role, organisation, tokenSha256 }
+    requests.set(request, { caller, watch: () => watch(response, caller) })
     next()
   }
 }
 
 /** The caller of a request that went through `authenticate`. @throws E_UNAUTHORIZED for one that did not */
 export function callerOf(request: Request): Caller {
-  const caller = callers.get(request)
-  if (caller === undefined) throw new MosaikError('E_UNAUTHORIZED', 'send a valid token as "Authorization: Bearer …"')
-  return caller
+  return authenticated(request).caller
+}
+
+/** Has a request whose body is long, or whose answer is, broken off within 5 s of its token's revocation. */
+export function endWithToken(request: Request): void {
+  authenticated(request).watch()
+}
+
+function authenticated(request: Request) {
+  const found = requests.get(request)
+  if (found === undefined) throw new MosaikError('E_UNAUTHORIZED', 'send a valid token as "Authorization: Bearer …"')
+  return found
 }
 
 /** Lets only these roles pass. @throws E_FORBIDDEN saying which role is needed */

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { MosaikError, type ErrorCode } from '../../domain/errors.ts'
 import type { Role } from '../../domain/roles.ts'
 import { sendJson } from '../headers.ts'
-import { callerOf, type Caller } from './authenticate.ts'
+import { callerOf, endWithToken, type Caller } from './authenticate.ts'
 import { nothing, type Words } from './described.ts'
 import { parsed } from './parsed.ts'
 
@@ -101,14 +101,18 @@ export function operation<Schema extends z.ZodType, Query extends z.ZodObject, B
   }
 }
 
-/** An operation that sends bytes itself. */
+/** An operation that sends bytes itself, as long as its token is good. */
 export function streamed<Query extends z.ZodObject>(
   description: Description<Query>,
   send: (call: ApiCall<z.output<Query>>, request: Request, response: Response) => Promise<void>,
 ): Operation {
   return {
     ...description,
-    handle: (request, response) => send(callOf(description, request, response), request, response),
+    async handle(request, response) {
+      const call = callOf(description, request, response)
+      endWithToken(request)
+      await send(call, request, response)
+    },
   }
 }
 

@@ -125,7 +125,11 @@ export const eventList = z
 
 /** Answer of `POST /recordings/:id/retry`. */
 export const retryAnswer = z
-  .strictObject({ id: idSchema, work: z.array(z.strictObject({ id: idSchema, stage })) })
+  .strictObject({
+    id: idSchema,
+    work: z.array(z.strictObject({ id: idSchema, stage })),
+    note: told(z.string().nullable(), 'Why nothing is tried again.', 'Warum nichts noch einmal versucht wird.'),
+  })
   .register(answerSchemas, { id: 'Retry' })
 
 /** Answer of `GET /recordings/:id/downloads`. */

@@ -126,7 +126,10 @@ export function recordingOperations(options: RecordingOperationsOptions): Operat
         problems: ['E_RECORDING_UNKNOWN', 'E_CONFLICT'],
         answer: {
           status: 202,
-          says: { en: 'What is tried again.', de: 'Was noch einmal versucht wird.' },
+          says: {
+            en: 'What is tried again; perhaps nothing.',
+            de: 'Was noch einmal versucht wird; vielleicht nichts.',
+          },
           json: retryAnswer,
         },
       },
@@ -172,7 +175,7 @@ async function retry({ catalog, clock, random, announce }: RecordingOperationsOp
     })
     if (stands.id === id) due.push(stands)
   }
-  if (due.length === 0) throw nothingFailed(row, work)
+  if (due.length === 0) return { id: row.id, work: [], note: nothingFailed(row, work) }
   // The state goes first: work that is claimed at once must not be overwritten by what is said here.
   if (row.state === 'failed') await catalog.recordings.update(row.id, { state: 'received', reason: null }, nowMs)
   if (row.state === 'unplayable' && due.some(({ stage }) => stage === 'transcode')) {
@@ -181,7 +184,7 @@ async function retry({ catalog, clock, random, announce }: RecordingOperationsOp
   for (const { id, state } of due) if (state === 'failed') await catalog.work.retry(id, nowMs)
   await catalog.recordings.addEvent(row.id, nowMs, 'retry', { stages: due.map(({ stage }) => stage).join(', ') })
   for (const one of due) announce(one, 0)
-  return { id: row.id, work: due.map(({ id, stage }) => ({ id, stage })) }
+  return { id: row.id, work: due.map(({ id, stage }) => ({ id, stage })), note: null }
 }
 
 /** A stage may have failed several times, a row each: only the last of them is taken up, and only when no other row stands. */
@@ -191,21 +194,16 @@ function isLatestOfStage(work: readonly WorkRow[]): (row: WorkRow) => boolean {
     work.findLast(({ stage }) => stage === row.stage)?.id === row.id
 }
 
-function nothingFailed({ state }: RecordingRow, work: readonly WorkRow[]): MosaikError {
+/** Why there is nothing to try again. */
+function nothingFailed({ state }: RecordingRow, work: readonly WorkRow[]): string {
   const again = work.find((one) => one.state === 'failed' && !isLatestOfStage(work)(one))?.stage
   const later = work.findLast((one) => one.stage === again && one.state !== 'failed')
   if (later !== undefined && later.state !== 'done') {
-    return new MosaikError(
-      'E_CONFLICT',
-      `there is nothing to try again: ${later.stage} failed, and another try of it ${later.state === 'running' ? 'is running' : 'is waiting'}`,
-    )
+    return `there is nothing to try again: ${later.stage} failed, and another try of it ${later.state === 'running' ? 'is running' : 'is waiting'}`
   }
-  return new MosaikError(
-    'E_CONFLICT',
-    state === 'unplayable'
-      ? 'there is nothing to try again: the transcoder read the recording to its end and found it unplayable; the original is safe and can be downloaded'
-      : 'there is nothing to try again: no work of this recording has failed',
-  )
+  return state === 'unplayable'
+    ? 'there is nothing to try again: the transcoder read the recording to its end and found it unplayable; the original is safe and can be downloaded'
+    : 'there is nothing to try again: no work of this recording has failed'
 }
 
 function sendBytes(response: Response, bytes: Uint8Array, name: string): void {

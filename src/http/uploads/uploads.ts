@@ -6,7 +6,7 @@ import type { TokenCatalog, UploadRow } from '../../ports/catalog/access.ts'
 import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
 import type { Random } from '../../ports/system.ts'
 import { setApiHeaders } from '../api/api.ts'
-import { allow, authenticate, callerOf } from '../api/authenticate.ts'
+import { allow, authenticate, callerOf, endWithToken } from '../api/authenticate.ts'
 import { sendJson } from '../headers.ts'
 import { problemHandler, problemOf, type Problem } from '../problem.ts'
 import { captionsOf, checkLength, settle, type FinishPorts } from './finish.ts'
@@ -65,7 +65,7 @@ export function createUploads(options: UploadsOptions): Router {
     setApiHeaders(response)
     next()
   })
-  router.use(authenticate({ tokens, rates, rateLimit }), allow('host'))
+  router.use(authenticate({ tokens, rates, clock, log, rateLimit }), allow('host'))
   router.get('/:id', async (request, response, next) => {
     // Express gives HEAD to GET's handlers too: that one is tus's own.
     if (request.method === 'HEAD') return next()
@@ -80,6 +80,7 @@ export function createUploads(options: UploadsOptions): Router {
     if (request.method === 'POST') sweepSometimes()
     // tus takes a HEAD of a complete upload for the end of it: the recording must be there by then.
     if (request.method === 'HEAD') await settle(options, await ownUpload(options, request, request.path.slice(1)))
+    if (request.method === 'POST' || request.method === 'PATCH') endWithToken(request)
     nameProblems(request, response, problems)
     await server.handle(request, response)
   })

@@ -7,6 +7,7 @@ const recordingList = z.object({ recordings: z.array(recordingView) })
 const eventList = z.object({
   events: z.array(z.object({ at: z.string(), kind: z.string(), fields: z.record(z.string(), z.unknown()) })),
 })
+const retryAnswer = z.object({ work: z.array(z.object({ stage: z.string() })), note: z.string().nullable() })
 
 /** `mosaik ls` */
 export async function listRecordings(client: VaultClient, screen: Screen, search: string | undefined): Promise<void> {
@@ -40,8 +41,13 @@ export async function showRecording(client: VaultClient, screen: Screen, id: str
   screen.result(words.join('\n'), { ...recording, events })
 }
 
-/** `mosaik retry RECORDING`: failed work becomes due again. */
+/** `mosaik retry RECORDING`: failed work becomes due again. With nothing that failed there is nothing to do, and nothing wrong. */
 export async function retryRecording(client: VaultClient, screen: Screen, id: string): Promise<void> {
-  await client.post('host', `/recordings/${encodeURIComponent(id)}/retry`)
-  screen.result(`${id} is tried again`, { recording: id })
+  const answer = retryAnswer.parse(await client.post('host', `/recordings/${encodeURIComponent(id)}/retry`))
+  const stages = answer.work.map(({ stage }) => stage)
+  screen.result(answer.note ?? `${id} is tried again: ${stages.join(', ')}`, {
+    recording: id,
+    stages,
+    note: answer.note,
+  })
 }

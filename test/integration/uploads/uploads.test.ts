@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { request as httpRequest } from 'node:http'
 import { basename } from 'node:path'
 import { Upload, type UploadOptions } from 'tus-js-client'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -8,6 +9,7 @@ import { MosaikError } from '../../../src/domain/errors.ts'
 import { sourceAccess } from '../../../src/main/source-access.ts'
 import { uploadView } from '../../../src/http/uploads/metadata-schema.ts'
 import { bytesOf } from '../../support/bytes.ts'
+import { HeldClock } from '../../support/held-clock.ts'
 import { metadataOf, uploadStage } from './upload-stage.ts'
 
 const DAY_MS = 24 * 3_600_000
@@ -271,6 +273,56 @@ describe('an upload', () => {
     expect(work?.input).toMatchObject({ upload: id, captionsUploads: [captions, others] })
     for (const one of [captions, others]) expect((await view(one)).recording).toBe(recording)
   })
+})
+
+describe('an upload whose token is revoked', () => {
+  it.each(['PATCH', 'POST'])(
+    'is broken off within five seconds (%s); what came before stays sealed',
+    async (method) => {
+      const clock = new HeldClock()
+      // tus compares the day of an upload with the machine's own
+      const held = await uploadStage({
+        clock: {
+          nowMs: () => Date.now(),
+          monotonicMs: () => clock.monotonicMs(),
+          sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+        },
+      })
+      try {
+        const created = await held.send('POST', '', { 'upload-length': '2000000', ...metadataOf(metadata) })
+        const id = basename(created.headers.get('location') ?? '')
+        const request = httpRequest(method === 'PATCH' ? `${held.endpoint}/${id}` : held.endpoint, {
+          method,
+          headers: {
+            ...{ authorization: `Bearer ${held.token}`, 'tus-resumable': '1.0.0', 'content-length': '2000000' },
+            ...(method === 'PATCH'
+              ? { 'upload-offset': '0' }
+              : { 'upload-length': '2000000', ...metadataOf(metadata) }),
+            ...octets,
+          },
+        })
+        const broken = new Promise((resolve) => {
+          request.once('error', resolve)
+          request.once('response', ({ statusCode }) => resolve(`answered with ${statusCode}`))
+        })
+        let isBroken = false
+        void broken.then(() => (isBroken = true))
+        request.write(content.slice(0, 1_000_000))
+        await expect.poll(() => clock.sleepersCount).toBeGreaterThan(0)
+        await clock.advance(20_000, 500)
+        expect(isBroken).toBe(false)
+        const [token] = await held.catalog.tokens.tokens(held.organisation)
+        await held.catalog.tokens.revokeToken(token!.id, clock.nowMs())
+        await clock.advance(4_999, 500)
+        expect(await broken).toMatchObject({ code: 'ECONNRESET' })
+        await expect.poll(() => clock.sleepersCount).toBe(0)
+        expect((await held.send('HEAD', `/${id}`)).status).toBe(401)
+        if (method === 'PATCH') await expect.poll(() => held.spool.offsetBytes(id)).toBeGreaterThan(0)
+      } finally {
+        await held.close()
+      }
+    },
+  )
 })
 
 describe('creation refuses in plain words', () => {

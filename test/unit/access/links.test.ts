@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { GUARD_INTERVAL_MS, PASSCODE_LIMIT, SESSION_TTL_MS } from '../../../src/access/links.ts'
+import { PASSCODE_LIMIT, SESSION_TTL_MS } from '../../../src/access/links.ts'
 import { sealToken } from '../../../src/access/link-token.ts'
+import { GUARD_INTERVAL_MS } from '../../../src/access/stream-guard.ts'
 import { isMosaikError } from '../../../src/domain/errors.ts'
 import { DEFAULT_LINK_TTL_MS, MAX_LINK_TTL_MS } from '../../../src/domain/link.ts'
 import { START_MS, organisation, recording, stage } from './stage.ts'

@@ -28,7 +28,7 @@ const expected: Readonly<Record<string, { readonly status: number; readonly body
   getRecording: { status: 200 },
   getTimeline: { status: 200 },
   getReceipt: { status: 404 },
-  retryRecording: { status: 409, body: {} },
+  retryRecording: { status: 202, body: {} },
   deleteRecording: { status: 409 },
   downloadOriginal: { status: 200 },
   listDownloads: { status: 200 },

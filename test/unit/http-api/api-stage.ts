@@ -95,7 +95,7 @@ export const parts = {
   poster: { ...originalAsset(), kind: 'poster', name: 'poster', mediaType: 'image/jpeg' },
 } as const satisfies Record<string, ManifestAsset>
 
-function memoryReader(): VaultReader {
+export function memoryReader(): VaultReader {
   const assets: ManifestAsset[] = [originalAsset(), parts.video, parts.captions, parts.poster]
   return {
     open: (_organisation, recording) => {
@@ -230,11 +230,17 @@ function memoryNodes(asked: unknown[]): NodeOperations {
 
 /** The API over a real SQLite catalog, two organisations with a token a role each, and a vault in memory. */
 export async function apiStage(
-  options: { rateLimit?: RateLimit; health?: HealthReport; also?: (app: express.Express) => void } = {},
+  options: {
+    rateLimit?: RateLimit
+    health?: HealthReport
+    also?: (app: express.Express) => void
+    clock?: Clock
+    reader?: VaultReader
+  } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'mosaik-api-'))
   let nowMs = Date.UTC(2026, 10, 23, 12)
-  const clock: Clock = {
+  const clock: Clock = options.clock ?? {
     nowMs: () => nowMs,
     monotonicMs: () => nowMs,
     sleep: () => Promise.reject(new Error('nothing sleeps here')),
@@ -268,7 +274,7 @@ export async function apiStage(
       issueToken: (owner) => issueToken({ tokens: catalog.tokens, clock, random }, owner),
     },
     links,
-    reader: memoryReader(),
+    reader: options.reader ?? memoryReader(),
     nodes: memoryNodes(asked),
     clock,
     random,
