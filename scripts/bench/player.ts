@@ -69,9 +69,12 @@ async function watchServer(
   app.use(
     createViewerRouter({
       ...{ links, reader: vault.reader, recordings: vault.catalog.recordings, log: vault.log },
-      rates: new MemoryRateCounter(vault.clock),
+      ...{ clock: vault.clock, rates: new MemoryRateCounter(vault.clock) },
       publicUrl: origin,
-      page: { html: page('index.html'), script: page('watch.js'), style: page('watch.css') },
+      page: {
+        ...{ html: page('index.html'), script: page('watch.js'), style: page('watch.css') },
+        ...{ hls: page('hls.js'), hlsLight: page('hls-light.js') },
+      },
       exchangeRateLimit: { maxCount: 1000, windowMs: 60_000 },
     }),
   )

@@ -8,7 +8,7 @@ import { createHealth } from '../http/api/health.ts'
 import { problemHandler } from '../http/problem.ts'
 import { createUploads } from '../http/uploads/uploads.ts'
 import { createViewerRouter } from '../http/viewer/router.ts'
-import type { BuiltPage } from '../http/viewer/watch-page.ts'
+import type { BuiltPage, WatchPage } from '../http/viewer/watch-page.ts'
 import type { Clock, Log, Random } from '../ports/system.ts'
 import type { Config } from './config.ts'
 import { openDoor, type Door } from './door.ts'
@@ -55,7 +55,7 @@ export async function startHttp(ports: HttpPorts, open?: Door): Promise<HttpServ
   app.use(
     createViewerRouter({
       ...{ links: vault.links, reader: vault.reader, recordings: vault.catalog.recordings },
-      ...{ log, rates: vault.rates, publicUrl, page: readPage('watch') },
+      ...{ log, clock, rates: vault.rates, publicUrl, page: readWatchPage() },
     }),
   )
   app.use((_request, response) => {
@@ -68,10 +68,18 @@ export async function startHttp(ports: HttpPorts, open?: Door): Promise<HttpServ
 }
 
 function readPage(name: 'watch' | 'docs'): BuiltPage {
-  const folder = new URL(`${name}/`, buildFolder)
-  if (!existsSync(new URL('index.html', folder))) {
+  const read = (file: string): Uint8Array => readBuilt(`${name}/${file}`)
+  return { html: read('index.html'), script: read(`${name}.js`), style: read(`${name}.css`) }
+}
+
+function readWatchPage(): WatchPage {
+  return { ...readPage('watch'), hls: readBuilt('watch/hls.js'), hlsLight: readBuilt('watch/hls-light.js') }
+}
+
+function readBuilt(file: string): Uint8Array {
+  const place = new URL(file, buildFolder)
+  if (!existsSync(place)) {
     throw new MosaikError('E_SETUP', 'the pages have not been built; run `npm start`, or `sh scripts/setup.sh run`')
   }
-  const read = (file: string): Uint8Array => new Uint8Array(readFileSync(new URL(file, folder)))
-  return { html: read('index.html'), script: read(`${name}.js`), style: read(`${name}.css`) }
+  return new Uint8Array(readFileSync(place))
 }

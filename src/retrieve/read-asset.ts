@@ -35,7 +35,7 @@ export interface ReadPorts extends GatherPorts {
 const MAX_RUN_SEGMENTS = 8
 const FIRST_RUN_SEGMENTS = 2
 /** Runs that are fetched ahead of the consumer. */
-const READ_AHEAD_RUNS = 2
+const READ_AHEAD_RUNS = 4
 
 /** Reads an asset that lies inside the manifest. */
 export function inlineAssetReader(asset: ManifestAsset, inline: Uint8Array): AssetReader {
@@ -142,6 +142,8 @@ class Reading {
     for (let i = 0; i <= READ_AHEAD_RUNS; i++) startRun()
     for (let run = ahead.shift(); run; run = ahead.shift()) {
       const pieces = await run
+      // also when all that is wanted lies here already
+      this.#signal.throwIfAborted()
       startRun()
       yield* pieces
     }

@@ -32,7 +32,10 @@ export async function startWatchBrowser(): Promise<WatchBrowser | undefined> {
   const scratch = mkdtempSync(join(tmpdir(), 'mosaik-watch-page-'))
   const folder = await buildPlayer(join(scratch, 'page'))
   const read = (name: string): Promise<Uint8Array> => readFile(join(folder, name))
-  const page = { html: await read('index.html'), script: await read('watch.js'), style: await read('watch.css') }
+  const page = {
+    ...{ html: await read('index.html'), script: await read('watch.js'), style: await read('watch.css') },
+    ...{ hls: await read('hls.js'), hlsLight: await read('hls-light.js') },
+  }
   const server = await startViewerServer({ page })
   const browser = await chromium.launch({
     executablePath: browserPath ?? '',

@@ -119,12 +119,19 @@ export class DirectoryWriter implements ObjectWriter {
 
   async #writePiece(piece: Uint8Array): Promise<void> {
     const lengthBytes = piece.length
+    const written = this.#writeAll(piece)
+    // while another thread writes it
     this.#pieces.push({ lengthBytes, tag: this.#tag(this.#pieces.length, piece) })
-    for (let offset = 0; offset < lengthBytes;) {
-      const { bytesWritten } = await this.#file.write(piece, offset, lengthBytes - offset, this.#sizeBytes + offset)
+    await written
+    this.#sizeBytes += lengthBytes
+  }
+
+  async #writeAll(piece: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < piece.length;) {
+      const left = piece.length - offset
+      const { bytesWritten } = await this.#file.write(piece, offset, left, this.#sizeBytes + offset)
       offset += bytesWritten
     }
-    this.#sizeBytes += lengthBytes
   }
 
   #tag(number: number, piece: Uint8Array): Uint8Array {
@@ -135,18 +142,23 @@ export class DirectoryWriter implements ObjectWriter {
 
   async #verify(): Promise<void> {
     const longest = this.#pieces.reduce((longer, { lengthBytes }) => Math.max(longer, lengthBytes), 1)
-    const buffer = Buffer.allocUnsafeSlow(longest)
+    const buffers = [Buffer.allocUnsafeSlow(longest), Buffer.allocUnsafeSlow(longest)] as const
+    const placeOf = (number: number, lengthBytes: number): Uint8Array => buffers[number % 2]!.subarray(0, lengthBytes)
     let position = 0
+    let reading = this.#readBack(placeOf(0, this.#pieces[0]?.lengthBytes ?? 1), 0)
     for (const [number, { lengthBytes, tag }] of this.#pieces.entries()) {
-      const read = await this.#readBack(buffer.subarray(0, lengthBytes), position)
-      if (read < lengthBytes || !nodePrimitives.equal(this.#tag(number, buffer.subarray(0, read)), tag))
-        throw this.#corrupt(position + read)
-      position += lengthBytes
+      const read = await reading
+      // One is read while the other is looked at; behind the last there is nothing.
+      reading = this.#readBack(placeOf(number + 1, this.#pieces[number + 1]?.lengthBytes ?? 1), position + lengthBytes)
+      const isGood = read === lengthBytes && nodePrimitives.equal(this.#tag(number, placeOf(number, read)), tag)
+      if (!isGood || this.#signal.aborted) await reading.catch(ignore)
+      if (!isGood) throw this.#corrupt(position + read)
       checkSignal(this.#signal)
+      position += lengthBytes
     }
-    if ((await this.#readBack(buffer.subarray(0, 1), position)) > 0) throw this.#corrupt(position + 1)
+    if ((await reading) > 0) throw this.#corrupt(position + 1)
     // Freed at once: left to the garbage collector, these would pile up.
-    buffer.buffer.transfer(0)
+    for (const { buffer } of buffers) buffer.transfer(0)
   }
 
   /** Fills the buffer from there on, as far as the file goes. */

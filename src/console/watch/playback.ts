@@ -1,4 +1,5 @@
-import Hls, { type ErrorData, type FragmentLoaderConstructor, type HlsConfig } from 'hls.js'
+import type { ErrorData, FragmentLoaderConstructor, HlsConfig } from 'hls.js'
+import type { HlsClass } from './hls-script.ts'
 import { PictureOnly } from './picture-only.ts'
 
 /** What goes wrong while playing. */
@@ -95,19 +96,25 @@ export interface Source {
   readonly startSeconds: number
 }
 
-/** Starts loading into `video`, by Media Source where there is one, else by the browser's own HLS. */
-export function startPlayback(video: HTMLVideoElement, source: Source, events: PlaybackEvents): Playback | undefined {
-  if (Hls.isSupported()) return startHls(video, source, events)
+/** Starts loading into `video`, by Media Source where there is one, else by the browser's own HLS; `undefined`: by neither. */
+export function startPlayback(
+  Hls: HlsClass | undefined,
+  video: HTMLVideoElement,
+  source: Source,
+  events: PlaybackEvents,
+): Playback | undefined {
+  if (Hls?.isSupported() === true) return startHls(Hls, video, source, events)
   if (video.canPlayType('application/vnd.apple.mpegurl') !== '') return startNative(video, source, events)
   return undefined
 }
 
-function startHls(video: HTMLVideoElement, source: Source, events: PlaybackEvents): Playback {
+function startHls(Hls: HlsClass, video: HTMLVideoElement, source: Source, events: PlaybackEvents): Playback {
   const { startSeconds, sounds: alone } = source
   let address = alone[0]?.address ?? source.master
   const startPosition = startSeconds > 0 ? startSeconds : -1
   // Where sounds can be chosen, each has a buffer of its own beside the picture's, and that of the pictures is left out.
-  const hls: Hls = new Hls({ ...config, startPosition, fLoader: loaderFor(() => hls.audioTracks.length > 0) })
+  const fLoader = loaderFor(Hls, () => hls.audioTracks.length > 0)
+  const hls: InstanceType<HlsClass> = new Hls({ ...config, startPosition, fLoader })
   let retryTimer: ReturnType<typeof setTimeout> | undefined
   let retryMs = RETRY_FIRST_MS
   let mediaRecoveries = 0
@@ -201,7 +208,7 @@ function startHls(video: HTMLVideoElement, source: Source, events: PlaybackEvent
 }
 
 /** The loader of hls.js, which takes the sound out of files with a picture while `hasSounds`. */
-function loaderFor(hasSounds: () => boolean): FragmentLoaderConstructor {
+function loaderFor(Hls: HlsClass, hasSounds: () => boolean): FragmentLoaderConstructor {
   const Loader = Hls.DefaultConfig.loader as FragmentLoaderConstructor
   const pictureOnly = new PictureOnly()
   return class extends Loader {

@@ -148,6 +148,10 @@ export const language: 'de' | 'en' =
 /** The browser's own tag of that language, for dates and numbers as its owner writes them. */
 const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language
 
+/** One of each: making one takes a browser some milliseconds, before the first picture. */
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' })
+const numbers = new Intl.NumberFormat(locale)
+
 /** A text in the page's language. */
 export function text(name: TextName, values: Readonly<Record<string, string | number>> = {}): string {
   const template: string = (language === 'de' ? german : english)[name]
@@ -156,7 +160,7 @@ export function text(name: TextName, values: Readonly<Record<string, string | nu
 
 /** A day and time as people write it. */
 export function dateText(iso: string): string {
-  return new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' }).format(new Date(iso))
+  return dates.format(new Date(iso))
 }
 
 /** "1 h 5 min", "12 min", "40 s". */
@@ -211,5 +215,5 @@ export function trackTexts(tracks: readonly { readonly language: string; readonl
 
 /** A playing speed: "1.5×". */
 export function speedText(rate: number): string {
-  return rate === 1 ? text('speedNormal') : `${new Intl.NumberFormat(locale).format(rate)}×`
+  return rate === 1 ? text('speedNormal') : `${numbers.format(rate)}×`
 }

@@ -80,6 +80,8 @@ export class Visit {
   /** For going on after a pause; in this page's memory only. */
   #passcode: string | undefined
   #usedAtMs = Number.NEGATIVE_INFINITY
+  /** What the exchange told of the recording, until it is asked for. */
+  #told: Recording | null = null
 
   private constructor(token: string, claims: string) {
     this.#token = token
@@ -105,6 +107,11 @@ export class Visit {
     return this.#kept().positionSeconds
   }
 
+  /** How long ago the server last took the session for good. */
+  get sinceUseMs(): number {
+    return nowMs() - this.#usedAtMs
+  }
+
   keepPosition(positionSeconds: number): void {
     this.#keep({ grant: this.#grant, positionSeconds })
   }
@@ -117,8 +124,9 @@ export class Visit {
       body: JSON.stringify({ token: this.#token, passcode }),
     })
     if (!response.ok) throw await exchangeRefusal(response)
-    const { grant } = (await response.json()) as { grant: string }
+    const { grant, recording } = (await response.json()) as { grant: string; recording: Recording | null }
     if (!grantPattern.test(grant)) throw new Refused('invalid')
+    this.#told = recording
     this.#grant = grant
     this.#passcode = passcode
     this.#usedAtMs = nowMs()
@@ -127,7 +135,9 @@ export class Visit {
 
   /** @throws Refused; `preparing` while the recording is not stored yet. */
   async recording(): Promise<Recording> {
-    return (await (await this.#ask('recording.json')).json()) as Recording
+    const told = this.#told
+    this.#told = null
+    return told ?? ((await (await this.#ask('recording.json')).json()) as Recording)
   }
 
   /** Tells the server that somebody is still here. @throws Refused */

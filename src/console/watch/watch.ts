@@ -1,6 +1,7 @@
 import { Captions } from './captions.ts'
 import { Controls } from './controls.ts'
 import { element, layTiles } from './page.ts'
+import { loadHls, type HlsClass } from './hls-script.ts'
 import { Preview } from './preview.ts'
 import { startPlayback, type Playback, type PlaybackTrouble } from './playback.ts'
 import { dateText, durationText, language, sizeText, text, trackTexts, type TextName } from './texts.ts'
@@ -109,10 +110,15 @@ async function enter(play: boolean, passcode?: string): Promise<void> {
   if (visit === undefined) return
   clearTimeout(timer)
   cover(playback === undefined ? 'gate' : 'waiting', { title: text('opening'), busy: true })
+  const current = visit
+  const light = loadHls('hls-light')
+  light.catch(() => undefined) // awaited when it is known that it is what is needed
   try {
-    if (!visit.isBegun) await visit.begin(passcode)
+    if (!current.isBegun) await current.begin(passcode)
     if (passcode !== undefined) element('passcode', HTMLInputElement).value = ''
-    open(visit, await visit.recording(), play)
+    const recording = await current.recording()
+    const isPlayable = recording.state === 'ready'
+    open(current, recording, play, isPlayable ? await (hasSounds(recording) ? loadHls('hls') : light) : undefined)
   } catch (error) {
     const refused = error instanceof Refused ? error : new Refused('unavailable')
     if (refused.refusal === 'passcode') askPasscode(passcode === undefined ? '' : text('passcodeWrong'))
@@ -169,15 +175,9 @@ function refuse(refusal: Refusal, play: boolean, waitMs = 0, passcode?: string):
 }
 
 /** Puts the recording on the stage. */
-function open(current: Visit, recording: Recording, play: boolean): void {
-  const title = recording.title.trim() === '' ? text('untitled') : recording.title
-  const started = recording.startedAt === null ? [] : [dateText(recording.startedAt)]
-  const isPlayable = recording.state === 'ready'
-  heading(title, [...started, ...(isPlayable ? [durationText(recording.durationMs)] : [])].join(' · '))
-  document.title = `${title} – Mosaik`
-  element('footer', HTMLElement).textContent = text('validUntil', { date: dateText(recording.linkExpiresAt) })
-  showDownloads(current, recording)
-  if (!isPlayable) {
+function open(current: Visit, recording: Recording, play: boolean, hls: HlsClass | undefined): void {
+  if (recording.state !== 'ready') {
+    describe(current, recording)
     if (recording.state === 'preparing') refuse('preparing', play)
     else showUnplayable(recording)
     return
@@ -185,10 +185,8 @@ function open(current: Visit, recording: Recording, play: boolean): void {
 
   starved = false
   playback?.stop()
-  stage.classList.toggle(
-    'sound',
-    recording.renditions.every(({ height }) => height === 0),
-  )
+  const isSound = recording.renditions.every(({ height }) => height === 0)
+  stage.classList.toggle('sound', isSound)
   stage.classList.toggle(
     'upright',
     recording.renditions.some(({ width, height }) => height > width),
@@ -196,12 +194,13 @@ function open(current: Visit, recording: Recording, play: boolean): void {
   const { storyboard } = recording
   // small pictures of the seek bar compete with the first picture of the film: they come after it
   previewNow = () => preview.load(storyboard === null ? null : current.address(storyboard))
-  if (recording.poster !== null) video.poster = current.address(recording.poster)
+  // whoever has pressed waits for the film: its poster would only come before it
+  if (recording.poster !== null && (isSound || !play)) video.poster = current.address(recording.poster)
   const source = {
     ...{ master: current.address('master.m3u8'), startSeconds: current.positionSeconds },
     sounds: soundsAlone(current, recording),
   }
-  playback = startPlayback(video, source, {
+  playback = startPlayback(hls, video, source, {
     trouble: (trouble) => onTrouble(trouble),
     recovered: () => {
       starved = false
@@ -210,6 +209,8 @@ function open(current: Visit, recording: Recording, play: boolean): void {
     qualities: () => controls.drawQualities(),
     sounds: () => controls.tracks.drawSounds(),
   })
+  // the first playlist is on its way: time for words
+  describe(current, recording)
   if (playback === undefined) {
     onTrouble('broken')
     return
@@ -225,6 +226,22 @@ function open(current: Visit, recording: Recording, play: boolean): void {
   poster()
   if (play) void start()
   beat()
+}
+
+/** Title, times and what may be taken away, below the stage. */
+function describe(current: Visit, recording: Recording): void {
+  const title = recording.title.trim() === '' ? text('untitled') : recording.title
+  const started = recording.startedAt === null ? [] : [dateText(recording.startedAt)]
+  const length = recording.state === 'ready' ? [durationText(recording.durationMs)] : []
+  heading(title, [...started, ...length].join(' · '))
+  document.title = `${title} – Mosaik`
+  element('footer', HTMLElement).textContent = text('validUntil', { date: dateText(recording.linkExpiresAt) })
+  showDownloads(current, recording)
+}
+
+/** True when there are sounds to choose from beside a picture. */
+function hasSounds({ renditions }: Recording): boolean {
+  return renditions.some(({ track }) => track !== null) && renditions.some(({ height }) => height > 0)
 }
 
 /** The sounds of a recording that has several, and no picture. */
@@ -297,7 +314,7 @@ function onTrouble(trouble: PlaybackTrouble): void {
     return
   }
   if (trouble === 'starved') starved = true
-  if (trouble === 'refused') beat()
+  if (trouble === 'refused') beat(true)
   showStarved()
 }
 
@@ -325,15 +342,21 @@ function keepPosition(): void {
   if (video.currentTime > 0) visit?.keepPosition(video.ended ? 0 : video.currentTime)
 }
 
-/** Asks whether the link still holds, now and from time to time. A page that nobody sees is silent: its session lapses. */
-function beat(): void {
+/**
+ * Asks whether the link still holds, now and from time to time; not when it has just been said, unless there is `doubt`. A page that nobody
+ * sees is silent: its session lapses.
+ */
+function beat(doubt = false): void {
   clearTimeout(beatTimer)
   const current = visit
   if (current === undefined || playback === undefined) return
   const watching = !video.paused && !video.ended
-  beatTimer = setTimeout(() => beat(), watching ? WATCHING_BEAT_MS : PAUSED_BEAT_MS)
+  const holdsForMs = doubt ? 0 : Math.max(0, WATCHING_BEAT_MS - current.sinceUseMs)
+  const nextMs = watching ? holdsForMs || WATCHING_BEAT_MS : PAUSED_BEAT_MS
+  beatTimer = setTimeout(() => beat(), nextMs)
   if (!watching && document.hidden) return
   keepPosition()
+  if (holdsForMs > 0) return
   current.stay().catch((error: unknown) => {
     const refusal = error instanceof Refused ? error.refusal : 'unavailable'
     if (playback !== undefined && (refusal === 'invalid' || refusal === 'lapsed')) refuse(refusal, true)

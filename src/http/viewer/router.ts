@@ -1,10 +1,10 @@
 import express, { Router, type Request, type Response } from 'express'
-import type { Links } from '../../access/links.ts'
+import type { Links, ViewerSession } from '../../access/links.ts'
 import { MosaikError, isMosaikError } from '../../domain/errors.ts'
 import type { Link } from '../../domain/link.ts'
 import type { RecordingCatalog } from '../../ports/catalog/recordings.ts'
 import type { RateCounter, RateLimit } from '../../ports/rate-counter.ts'
-import type { Log } from '../../ports/system.ts'
+import type { Clock, Log } from '../../ports/system.ts'
 import type { AssetReader, VaultReader } from '../../ports/vault-reader.ts'
 import { attachment, sendJson, sendText, setViewerHeaders } from '../headers.ts'
 import { RateLimited, problemHandler } from '../problem.ts'
@@ -19,10 +19,11 @@ import {
   recordingView,
   renditionFile,
   storyboardPart,
+  type RecordingView,
 } from './recording-view.ts'
 import { sendAsset, sessionEtag } from './send-asset.ts'
 import { cookieSecretOf } from './session-cookie.ts'
-import { serveFile, type BuiltPage } from './watch-page.ts'
+import { serveFile, type WatchPage } from './watch-page.ts'
 
 /** What the viewer's router needs. */
 export interface ViewerRouterOptions {
@@ -31,10 +32,11 @@ export interface ViewerRouterOptions {
   /** Asked how a recording is that cannot be played. */
   readonly recordings: Pick<RecordingCatalog, 'get'>
   readonly log: Log
+  readonly clock: Pick<Clock, 'sleep'>
   readonly rates: RateCounter
   /** Where viewers reach the vault. With https cookies are Secure; its path is the prefix under which the router is reached. */
   readonly publicUrl: string
-  readonly page: BuiltPage
+  readonly page: WatchPage
   /** Wasted segments by session; default 1,200 a minute. */
   readonly segmentRateLimit?: RateLimit
   /** Exchanges by address; default 10 a minute. The address is `request.ip`: set "trust proxy" on the app behind a proxy. */
@@ -46,6 +48,8 @@ const assetPattern = /^([0-9a-f]{32})(?:\.(m3u8|mp4|vtt|jpg|download))?$/
 /** Bodies that one session may have open at once: a player needs one or two. */
 const MAX_STREAMS = 8
 const STREAMS_FULL_WAIT_MS = 1_000
+/** An exchange counts a view, so its answer does not wait for slow nodes: who loses it has lost the view. */
+const DESCRIBE_WITHIN_MS = 300
 
 /** One request of a viewer whose session was found good. */
 interface Visit {
@@ -65,7 +69,8 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
   const { links, log, page, exchangeRateLimit = EXCHANGE_RATE_LIMIT } = options
   const publicUrl = new URL(options.publicUrl)
   const secure = publicUrl.protocol === 'https:'
-  const exchange = { ...options, publicUrl, rateLimit: exchangeRateLimit }
+  const describe = (session: ViewerSession): Promise<RecordingView | null> => describeSoon(options, session)
+  const exchange = { ...options, publicUrl, rateLimit: exchangeRateLimit, describe }
   const visits = visitHandlers(options)
   const router = Router({ caseSensitive: true, strict: true })
 
@@ -81,6 +86,8 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
   })
   router.get('/s', serveFile(page.html, 'text/html; charset=utf-8'))
   router.get('/s/watch.js', serveFile(page.script, 'text/javascript; charset=utf-8'))
+  router.get('/s/hls.js', serveFile(page.hls, 'text/javascript; charset=utf-8'))
+  router.get('/s/hls-light.js', serveFile(page.hlsLight, 'text/javascript; charset=utf-8'))
   router.get('/s/watch.css', serveFile(page.style, 'text/css; charset=utf-8'))
   // browsers carry the fragment over; relative, because the vault may lie under a path
   router.get('/s/', (_request, response) => {
@@ -119,6 +126,28 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
   })
   router.use('/s', problemHandler({ audience: 'viewer', log }))
   return router
+}
+
+/** The description of what a new session leads to; null when it is not there soon, or when there is more to say: `recording.json` says it. */
+async function describeSoon(
+  { links, reader, clock }: ViewerRouterOptions,
+  { grant, cookieSecret }: ViewerSession,
+): Promise<RecordingView | null> {
+  const over = new AbortController()
+  const read = async (): Promise<RecordingView | null> => {
+    const link = await links.session(grant, cookieSecret)
+    if (link === undefined) return null
+    const { manifest } = await reader.open(link.organisation, link.recording, 'play', over.signal)
+    return isPlayable(manifest) ? recordingView(manifest, link, false) : null
+  }
+  try {
+    const late = clock.sleep(DESCRIBE_WITHIN_MS, over.signal).then(() => null)
+    return await Promise.race([read(), late])
+  } catch {
+    return null
+  } finally {
+    over.abort(new MosaikError('E_ABORTED', 'the exchange has been answered'))
+  }
 }
 
 /** Answers to a session: by the last part of the path. */

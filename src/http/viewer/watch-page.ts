@@ -8,6 +8,13 @@ export interface BuiltPage {
   readonly style: Uint8Array
 }
 
+/** The watch page, and hls.js beside it. */
+export interface WatchPage extends BuiltPage {
+  /** With what a choice between sounds takes. */
+  readonly hls: Uint8Array
+  readonly hlsLight: Uint8Array
+}
+
 /** Serves one file of the page from memory, packed when the browser likes. It is the same for everyone: no token ever comes here. */
 export function serveFile(file: Uint8Array, mediaType: string): RequestHandler {
   const plain = Buffer.from(file)

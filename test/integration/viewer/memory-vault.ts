@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createHash, randomBytes } from 'node:crypto'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type {
@@ -31,6 +32,8 @@ export class MemoryVault implements VaultReader {
   readonly #recordings = new Map<string, { manifest: Manifest; contents: Map<string, Uint8Array> }>()
   /** With true, nothing can be read: too few nodes. */
   isDown = false
+  /** With true, opening never ends by itself. */
+  isStalled = false
   /** Too few nodes after so many bytes of one read. */
   failAfterBytes = Number.POSITIVE_INFINITY
   /** Pause before each chunk of 64 KiB. */
@@ -80,9 +83,10 @@ export class MemoryVault implements VaultReader {
     return Promise.resolve(known ? ({ id, organisation, state: this.state } as RecordingRow) : undefined)
   }
 
-  async open(organisation: string, recording: string, purpose: string) {
+  async open(organisation: string, recording: string, purpose: string, signal: AbortSignal) {
     await Promise.resolve()
     this.purposes.push(purpose)
+    if (this.isStalled) await once(signal, 'abort').then(() => signal.throwIfAborted())
     if (['received', 'storing', 'failed'].includes(this.state))
       throw new MosaikError('E_RECORDING_NOT_READY', 'the recording is still being stored')
     if (this.isDown) throw TOO_FEW()

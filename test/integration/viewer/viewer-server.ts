@@ -9,7 +9,7 @@ import { createLinks, type LinkTerms, type Links } from '../../../src/access/lin
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type { Manifest } from '../../../src/domain/recording.ts'
 import { createViewerRouter } from '../../../src/http/viewer/router.ts'
-import type { BuiltPage } from '../../../src/http/viewer/watch-page.ts'
+import type { WatchPage } from '../../../src/http/viewer/watch-page.ts'
 import type { RateLimit } from '../../../src/ports/rate-counter.ts'
 import type { Clock, Log, Random } from '../../../src/ports/system.ts'
 import { MemoryLinks } from '../../support/memory-links.ts'
@@ -33,7 +33,7 @@ export const organisation = '0a'.repeat(16)
 
 /** @param publicUrl another address than the real one, for example with https. */
 export async function startViewerServer(
-  options: { page?: BuiltPage; publicUrl?: string; exchangeRateLimit?: RateLimit; segmentRateLimit?: RateLimit } = {},
+  options: { page?: WatchPage; publicUrl?: string; exchangeRateLimit?: RateLimit; segmentRateLimit?: RateLimit } = {},
 ): Promise<ViewerServer> {
   const logLines: string[] = []
   const requestLines: string[] = []
@@ -76,9 +76,9 @@ export async function startViewerServer(
   const empty = new Uint8Array()
   app.use(
     createViewerRouter({
-      ...{ links, reader: vault, recordings: vault, log, rates: new MemoryRateCounter(clock) },
+      ...{ links, reader: vault, recordings: vault, log, clock, rates: new MemoryRateCounter(clock) },
       publicUrl: options.publicUrl ?? origin,
-      page: options.page ?? { html: empty, script: empty, style: empty },
+      page: options.page ?? { html: empty, script: empty, style: empty, hls: empty, hlsLight: empty },
       ...(options.segmentRateLimit === undefined ? {} : { segmentRateLimit: options.segmentRateLimit }),
       exchangeRateLimit: options.exchangeRateLimit ?? { maxCount: 1_000, windowMs: 60_000 },
     }),

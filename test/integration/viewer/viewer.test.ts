@@ -9,7 +9,10 @@ import { organisation, startViewerServer, type ViewerServer } from './viewer-ser
 const film = randomBytes(3_000_000)
 const original = randomBytes(1_000_000)
 const text = (words: string): Uint8Array => new TextEncoder().encode(words)
-const page = { html: text('<!doctype html><title>watch</title>'), script: text('go()'), style: text('a{}') }
+const page = {
+  ...{ html: text('<!doctype html><title>watch</title>'), script: text('go()'), style: text('a{}') },
+  ...{ hls: text('whole()'), hlsLight: text('light()') },
+}
 
 let server: ViewerServer
 let manifest: Manifest
@@ -43,6 +46,7 @@ afterAll(() => server.close())
 beforeEach(() => {
   Object.assign(server.vault, {
     isDown: false,
+    isStalled: false,
     failAfterBytes: Number.POSITIVE_INFINITY,
     chunkDelayMs: 0,
     state: 'ready',
@@ -85,7 +89,8 @@ describe('the watch page', () => {
   it('is the same for all, and looking at it changes nothing', async () => {
     const { token } = await server.link(manifest, { maxViews: 1 })
     const before = server.catalog.calls.length
-    for (const path of ['/s', `/s?x=${'y'.repeat(20)}`, '/s/watch.js', '/s/watch.css']) {
+    const scripts = ['/s/watch.js', '/s/hls.js', '/s/hls-light.js']
+    for (const path of ['/s', `/s?x=${'y'.repeat(20)}`, '/s/watch.css', ...scripts]) {
       for (const method of ['GET', 'HEAD']) expect((await fetch(server.origin + path, { method })).status).toBe(200)
     }
     expect(await (await fetch(`${server.origin}/s`)).text()).toContain('watch')
@@ -137,6 +142,25 @@ describe('the headers', () => {
 })
 
 describe('the exchange', () => {
+  it('tells the recording with the grant, as recording.json does', async () => {
+    const { token } = await server.link(manifest)
+    const response = await exchange(token)
+    const { grant, recording } = (await response.json()) as { grant: string; recording: unknown }
+    const cookie = response.headers.get('set-cookie')?.split(';')[0] ?? ''
+    const asked = await fetch(`${server.origin}/s/${grant}/recording.json`, { headers: { cookie } })
+    expect(recording).toEqual(await asked.json())
+    expect(recording).toMatchObject({ title: 'Geheime Sitzung', state: 'ready' })
+  })
+
+  it('answers with the grant alone when nodes are away, or answer late', async () => {
+    for (const trouble of [{ isDown: true }, { isStalled: true }]) {
+      Object.assign(server.vault, trouble)
+      const { token } = await server.link(manifest, { maxViews: 1 })
+      const response = await exchange(token)
+      expect([response.status, await response.json()]).toEqual([200, { grant: expect.any(String), recording: null }])
+    }
+  })
+
   it('answers the same, byte for byte, to unknown, expired, revoked, spent and malformed', async () => {
     const revoked = await server.link(manifest)
     await server.links.revoke(revoked.id)
