@@ -15,6 +15,7 @@ import { rebalanceIfWanted } from '../../src/main/upkeep-rebalance.ts'
 import type { VaultReader } from '../../src/ports/vault-reader.ts'
 import { rewrap } from '../../src/upkeep/keyed/rewrap.ts'
 import { SimulatedClock } from './time.ts'
+import { judgeUploads } from './uploads.ts'
 import type { World } from './world.ts'
 
 const HOUR_MS = 3_600_000
@@ -79,6 +80,7 @@ export async function judge(world: World): Promise<void> {
   await mend(world)
   await judgeVault(world)
   await judgeReads(world)
+  await judgeUploads(world)
 }
 
 /** One recording a deposit, one row of work a stage, one receipt, and the state that its content asks for. */

@@ -1,9 +1,10 @@
 import { isMosaikError } from '../../src/domain/errors.ts'
+import type { Id } from '../../src/domain/ids.ts'
 import { MARKER_NAME } from '../../src/format/object-names.ts'
 import { createNodeLife } from '../../src/main/node-life.ts'
 import { rotateKeys } from '../../src/main/rotate-keys.ts'
 import type { NodeLife } from '../../src/ports/node-life.ts'
-import { driverOf } from './vault.ts'
+import { driverOf, type Running } from './vault.ts'
 import type { Deposit, World } from './world.ts'
 import type { WorldEvent } from './weather.ts'
 
@@ -11,6 +12,8 @@ const DAY_MS = 24 * 3_600_000
 const HOUR_MS = 3_600_000
 /** After so long a client takes no answer for a failure and sends its deposit again. */
 const CLIENT_PATIENCE_MS = 15_000
+/** Now and then one asks again only after a break. */
+const CLIENT_BREAK_MS = 180_000
 
 /** Clients deposit, several times at once where they are hasty, until they are told that it is kept. */
 export function startClients(world: World, count: number, withinMs: number): void {
@@ -23,33 +26,51 @@ export function startClients(world: World, count: number, withinMs: number): voi
 }
 
 async function client(world: World, deposit: Deposit, beginMs: number): Promise<void> {
+  const ask = deposit.isUploaded ? uploading(world, deposit) : offering(world, deposit)
   await world.time.sleep(beginMs)
   while (true) {
     const api = world.living('api')[0]
     if (api) {
-      const answer = api.intake.deposit(world.organisation, {
-        info: {
-          title: `Meeting ${deposit.externalId}`,
-          source: { kind: 'simulated', externalId: deposit.externalId },
-          host: { id: 'host', name: 'Ada', email: null },
-          participants: [],
-          startedAtMs: 1_700_000_000_000,
-        },
-        original: {
-          ...{ kind: 'file', path: deposit.path, sizeBytes: deposit.content.length, modifiedAtMs: 1 },
-          deleteAfterReceipt: true,
-        },
-        captions: [],
-      })
       const patience = world.time.sleep(CLIENT_PATIENCE_MS).then(() => undefined)
-      const deposited = await Promise.race([answer.catch(() => undefined), patience])
-      if (deposited) {
-        world.trace(`acknowledged ${deposit.externalId} as ${deposited.recording}`)
-        deposit.acknowledged.add(deposited.recording)
+      const recording = await Promise.race([ask(api).catch(() => undefined), patience])
+      if (recording) {
+        world.trace(`acknowledged ${deposit.externalId} as ${recording}`)
+        deposit.acknowledged.add(recording)
         return
       }
     }
-    await world.time.sleep(500 + world.chance.fraction() * 5000)
+    const pauseMs = world.chance.chance(0.1) ? CLIENT_BREAK_MS : 5000
+    await world.time.sleep(500 + world.chance.fraction() * pauseMs)
+  }
+}
+
+/** Asks for a deposit and is told of its recording, or not yet. */
+type Ask = (api: Running) => Promise<Id | undefined>
+
+function offering(world: World, { externalId, path, content }: Deposit): Ask {
+  return async (api) => {
+    const { recording } = await api.intake.deposit(world.organisation, {
+      info: {
+        title: `Meeting ${externalId}`,
+        source: { kind: 'simulated', externalId },
+        host: { id: 'host', name: 'Ada', email: null },
+        participants: [],
+        startedAtMs: 1_700_000_000_000,
+      },
+      original: { kind: 'file', path, sizeBytes: content.length, modifiedAtMs: 1, deleteAfterReceipt: true },
+      captions: [],
+    })
+    return recording
+  }
+}
+
+function uploading(world: World, deposit: Deposit): Ask {
+  let upload: Id | undefined
+  return async (api) => {
+    upload ??= await api.uploads.begin(world, deposit)
+    const recording = await api.uploads.goOn(world, deposit, upload)
+    if (recording === null) upload = undefined
+    return recording ?? undefined
   }
 }
 

@@ -5,12 +5,14 @@ import { issueReceipt } from '../../src/ledger/receipt.ts'
 import { CatalogNodePool } from '../../src/main/node-pool.ts'
 import { announcer, queueTable, startWorkers } from '../../src/main/queues.ts'
 import { shareSigner } from '../../src/main/share-signer.ts'
+import { sourceAccess } from '../../src/main/source-access.ts'
 import { startUpkeep } from '../../src/main/upkeep.ts'
 import { startHealthUpkeep } from '../../src/main/upkeep-health.ts'
 import { startRewrapUpkeep } from '../../src/main/upkeep-rewrap.ts'
 import type { Padding } from '../../src/domain/padding.ts'
 import { createIntake } from '../../src/pipeline/intake.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
+import type { WorkInput } from '../../src/ports/catalog/recordings.ts'
 import type { MediaTool } from '../../src/ports/media.ts'
 import type { NodeDriver } from '../../src/ports/node-driver.ts'
 import type { Intake, SourceAccess } from '../../src/ports/source.ts'
@@ -22,6 +24,7 @@ import { INSTALLATION, type SimulationKeys } from './keys.ts'
 import type { SimulatedNode } from './node.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { SimulatedQueue } from './queue.ts'
+import { SimulatedUploads, type SimulatedSpool } from './uploads.ts'
 
 export type Kind = 'api' | 'worker' | 'upkeep'
 
@@ -33,7 +36,9 @@ export interface VaultParts {
   readonly nodes: readonly SimulatedNode[]
   readonly queue: SimulatedQueue
   readonly media: MediaTool
+  /** Files that sources offer. */
   readonly sources: SourceAccess
+  readonly spool: SimulatedSpool
   readonly random: Random
   readonly padding: Padding
 }
@@ -92,6 +97,7 @@ export interface Running {
   readonly process: SimulatedProcess
   readonly reader: VaultReader
   readonly intake: Intake
+  readonly uploads: SimulatedUploads
 }
 
 /** Starts the vault's own code in a process, as src/main/vault.ts does for each group. */
@@ -101,12 +107,13 @@ export function startProcess(kind: Kind, process: SimulatedProcess, parts: Vault
   const reader = createVaultReader({ ...ports, log: findingLog(ports) })
   const announce = announcer({ queue, log: process.log })
   const intake = createIntake({ ...ports, announce: (work) => announce({ ...work, fence: 0 }, 0) })
+  const spool = parts.spool.open(process)
   if (kind === 'worker') {
     const table = queueTable({
       ...ports,
       reader,
       media: process.port('media', parts.media),
-      sources: process.port('sources', parts.sources),
+      sources: sourcesOf(process.port('sources', parts.sources), sourceAccess(ports.catalog, spool, process.clock)),
       issueReceipt: async ({ scheme, ...facts }) => {
         const { signing, epoch } = await ports.keyring.publicKeys(facts.organisation)
         return await issueReceipt({
@@ -120,21 +127,19 @@ export function startProcess(kind: Kind, process: SimulatedProcess, parts: Vault
     startWorkers({ ...ports, queue }, table, ['store', 'transcode', 'release'])
   }
   if (kind === 'upkeep') {
-    startUpkeep({ ...ports, spool: noSpool }, { vault: true, spool: false, watch: true })
+    startUpkeep({ ...ports, spool }, { vault: true, spool: false, watch: true })
     startHealthUpkeep({ ...ports, scrubPeriodMs: SCRUB_PERIOD_MS })
     startRewrapUpkeep(ports)
   }
-  return { process, reader, intake }
+  const uploads = new SimulatedUploads({ ...ports, uploads: ports.catalog.uploads, spool, intake })
+  return { process, reader, intake, uploads }
 }
 
-const notHere = (): Promise<never> => Promise.reject(new Error('nothing is uploaded in the simulation'))
-const noSpool = {
-  begin: notHere,
-  append: notHere,
-  offsetBytes: notHere,
-  read: (): never => {
-    throw new Error('nothing is uploaded in the simulation')
-  },
-  remove: notHere,
-  rotateKeys: notHere,
+/** Files are the world's, uploads are read and let go of by the vault's own code. */
+function sourcesOf(files: SourceAccess, uploads: SourceAccess): SourceAccess {
+  const of = ({ kind }: WorkInput): SourceAccess => (kind === 'upload' ? uploads : files)
+  return {
+    open: (input) => of(input).open(input),
+    release: (input, recording) => of(input).release(input, recording),
+  }
 }

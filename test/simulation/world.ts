@@ -18,6 +18,7 @@ import { SimulatedQueue } from './queue.ts'
 import { Seeded, seededRandom } from './seeded.ts'
 import { SimulatedClock, SimulatedTime } from './time.ts'
 import { pathOf, portsOf, startProcess, type Kind, type Running, type VaultParts } from './vault.ts'
+import { SimulatedSpool } from './uploads.ts'
 import { calm, weatherOf, type Weather } from './weather.ts'
 
 const SCHEMES: readonly Scheme[] = [
@@ -36,6 +37,8 @@ export interface Deposit {
   readonly path: string
   readonly content: Uint8Array
   readonly isPlayable: boolean
+  /** Else it lies with its source, which is asked for it. */
+  readonly isUploaded: boolean
   /** Recordings that were acknowledged for it: one, and it must be kept. */
   readonly acknowledged: Set<Id>
 }
@@ -86,6 +89,7 @@ export class World implements WorldView {
       ...{ catalog: this.catalog, nodes: this.nodes, queue: this.queue },
       media: simulatedMedia(this),
       sources: this.#sources(),
+      spool: new SimulatedSpool(this),
       random: seededRandom(new Seeded(seed, 2)),
       padding: paddings[seed % paddings.length]!,
     }
@@ -201,9 +205,11 @@ export class World implements WorldView {
     const isPlayable = chance.chance(0.85)
     content[0] = isPlayable ? PLAYABLE : 0
     const path = `/source/${number}.mp4`
-    const deposit = { externalId: `meeting-${number}`, path, content, isPlayable, acknowledged: new Set<Id>() }
+    const isUploaded = chance.chance(0.5)
+    const externalId = `meeting-${number}`
+    const deposit = { externalId, path, content, isPlayable, isUploaded, acknowledged: new Set<Id>() }
     this.deposits.push(deposit)
-    this.sourceCopies.set(path, content)
+    if (!isUploaded) this.sourceCopies.set(path, content)
     return deposit
   }
 

@@ -1,0 +1,167 @@
+import { Upload } from '@tus/utils'
+import { Readable } from 'node:stream'
+import { MosaikError } from '../../src/domain/errors.ts'
+import { toHex, type Id } from '../../src/domain/ids.ts'
+import { settle, type FinishPorts } from '../../src/http/uploads/finish.ts'
+import { checkedMetadata } from '../../src/http/uploads/metadata.ts'
+import { UPLOAD_TTL_MS, UploadStore } from '../../src/http/uploads/upload-store.ts'
+import type { SourceFile } from '../../src/ports/source.ts'
+import type { Spool } from '../../src/ports/spool.ts'
+import type { SimulatedProcess } from './process.ts'
+import { SimulatedClock } from './time.ts'
+import type { Deposit, World } from './world.ts'
+
+const OWNER = 'aa'.repeat(16)
+const LONGEST_APPEND_MS = 400
+const PIECE_BYTES = 100_000
+
+/** Where uploads wait, on a disk that outlives every process: what one sends counts when it has come, as a complete extent does. */
+export class SimulatedSpool {
+  readonly kept = new Map<Id, Uint8Array>()
+  readonly #world: World
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** The spool as a process reaches it. */
+  open(process?: SimulatedProcess): Spool {
+    const calls = process ? process.port('spool', this) : this
+    return {
+      begin: (upload) => calls.begin(upload),
+      append: (upload, offsetBytes, content) => calls.append(upload, offsetBytes, content),
+      offsetBytes: (upload) => calls.offsetBytes(upload),
+      remove: (upload) => calls.remove(upload),
+      read: (upload, name, sizeBytes) => this.#read(upload, name, sizeBytes),
+      rotateKeys: () => Promise.resolve(),
+    }
+  }
+
+  begin(upload: Id): Promise<void> {
+    this.kept.set(upload, this.kept.get(upload) ?? new Uint8Array())
+    return Promise.resolve()
+  }
+
+  async append(upload: Id, offsetBytes: number, content: AsyncIterable<Uint8Array>): Promise<number> {
+    const came: Uint8Array[] = []
+    for await (const chunk of content) came.push(chunk)
+    await this.#world.time.sleep(this.#world.chance.fraction() * LONGEST_APPEND_MS)
+    const present = this.kept.get(upload) ?? new Uint8Array()
+    if (present.length !== offsetBytes) throw new MosaikError('E_CONFLICT', `the upload stands at ${present.length}`)
+    const all = new Uint8Array(Buffer.concat([present, ...came]))
+    this.kept.set(upload, all)
+    return all.length
+  }
+
+  offsetBytes(upload: Id): Promise<number> {
+    return Promise.resolve(this.kept.get(upload)?.length ?? 0)
+  }
+
+  /** What the vault was told it may read again until its receipt is let go of by the release alone. */
+  async remove(upload: Id): Promise<void> {
+    const { catalog, deposits } = this.#world
+    const recordings = deposits.flatMap(({ acknowledged }) => [...acknowledged])
+    this.kept.delete(upload)
+    for (const recording of recordings) {
+      const work = await catalog.work.ofRecording(recording)
+      if (!work.some(({ stage, input }) => stage === 'store' && input.kind === 'upload' && input.upload === upload))
+        continue
+      if ((await catalog.recordings.receipt(recording)) === undefined)
+        this.#world.violate('released-without-receipt', `upload ${upload} of ${recording}`)
+    }
+  }
+
+  #read(upload: Id, name: string, sizeBytes: number): SourceFile {
+    const { kept } = this
+    const { time, chance } = this.#world
+    return {
+      ...{ name, sizeBytes, sha256: undefined },
+      async *open(signal) {
+        const content = kept.get(upload)
+        if (content?.length !== sizeBytes) throw new MosaikError('E_SOURCE_UNREADABLE', 'the upload is not there')
+        for (let at = 0; at < content.length; at += PIECE_BYTES) {
+          await time.sleep(20 * chance.fraction(), signal)
+          yield content.slice(at, at + PIECE_BYTES)
+        }
+      },
+    }
+  }
+}
+
+/** The uploads of one process of the API, as `src/http/uploads/uploads.ts` puts them together around tus. */
+export class SimulatedUploads {
+  readonly #ports: FinishPorts
+  readonly #store: UploadStore
+  readonly #busy = new Map<Id, number>()
+
+  constructor(ports: FinishPorts) {
+    this.#ports = ports
+    this.#store = new UploadStore(ports, (upload) => this.#busy.has(upload))
+  }
+
+  /** POST */
+  async begin(world: World, deposit: Deposit): Promise<Id> {
+    if (world.chance.chance(0.1)) void this.#store.deleteExpired().catch(() => undefined)
+    const id = toHex(world.parts.random.bytes(16))
+    const metadata = checkedMetadata({
+      ...{ filename: 'meeting.mp4', title: `Meeting ${deposit.externalId}`, host: 'host', hostName: 'Ada' },
+      ...{ source: 'simulated', externalId: deposit.externalId },
+    })
+    this.#store.expect(id, { organisation: world.organisation, token: OWNER })
+    await this.#store.create(new Upload({ id, size: deposit.content.length, offset: 0, metadata }))
+    return id
+  }
+
+  /** GET, and PATCH where bytes are missing. @returns the recording; undefined when there is none yet, null when the upload is gone */
+  async goOn(world: World, { content }: Deposit, id: Id): Promise<Id | undefined | null> {
+    return await this.#while(id, async () => {
+      const { uploads, spool } = this.#ports
+      const row = await uploads.upload(id)
+      if (row === undefined) return null
+      const { state, recording } = await settle(this.#ports, row)
+      if (recording !== null || state !== 'receiving') return recording ?? undefined
+      const offsetBytes = await spool.offsetBytes(id)
+      const isCut = world.chance.chance(0.2)
+      const end = isCut ? world.chance.between(offsetBytes, content.length) : content.length
+      const stands = await this.#store.write(Readable.from([content.slice(offsetBytes, end)]), id, offsetBytes)
+      if (stands < content.length) return undefined
+      const written = await uploads.upload(id)
+      return written ? ((await settle(this.#ports, written)).recording ?? undefined) : null
+    })
+  }
+
+  /** What the API sweeps away when nobody has touched it for a day. */
+  async sweep(): Promise<void> {
+    await this.#store.deleteExpired()
+  }
+
+  async #while<T>(id: Id, task: () => Promise<T>): Promise<T> {
+    this.#busy.set(id, (this.#busy.get(id) ?? 0) + 1)
+    try {
+      return await task()
+    } finally {
+      const others = this.#busy.get(id)! - 1
+      if (others === 0) this.#busy.delete(id)
+      else this.#busy.set(id, others)
+    }
+  }
+}
+
+/** A day later nothing is left of any upload: no bytes, and no row. */
+export async function judgeUploads(world: World): Promise<void> {
+  const ports = world.outside()
+  const clock = new SimulatedClock(world.time)
+  clock.skewMs = 2 * UPLOAD_TTL_MS
+  const spool = world.parts.spool.open()
+  const intake = { deposit: () => Promise.reject(new Error('everything was deposited')) }
+  await world.drive(
+    'sweep',
+    UPLOAD_TTL_MS,
+    new SimulatedUploads({ ...ports, uploads: ports.catalog.uploads, spool, intake, clock }).sweep(),
+  )
+  for (const id of world.parts.spool.kept.keys()) world.violate('spool-kept', `bytes of upload ${id}`)
+  for (const state of ['receiving', 'complete', 'consumed', 'aborted'] as const) {
+    for (const { id } of await world.catalog.uploads.uploads(state, Number.MAX_SAFE_INTEGER))
+      world.violate('upload-kept', `${id} is ${state}`)
+  }
+}
