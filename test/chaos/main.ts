@@ -198,28 +198,36 @@ async function chaos(): Promise<number> {
   /** Milliseconds until everything is acknowledged and no work is open. What is not after a long time is lost. */
   async function untilFinished(): Promise<number> {
     const beganMs = performance.now()
+    let isSlow = false
     while (performance.now() - beganMs < GIVE_UP_MS) {
       const open = await openWork()
-      if (clients.size === 0 && open === 0) return performance.now() - beganMs
+      if (clients.size === 0 && open.length === 0) return performance.now() - beganMs
+      if (!isSlow && performance.now() - beganMs > recoveryLimitS * 1000) {
+        isSlow = true
+        process.stdout.write(`not finished after ${recoveryLimitS} s: ${whatIsOpen(open)}\n`)
+      }
       await sleep(250)
     }
-    const answers = deposits.flatMap(({ lastAnswers }) => [...lastAnswers.values()]).map((answer) => `; ${answer}`)
-    unfinished.push(
-      `${clients.size} clients and ${await openWork()} pieces of work are not finished after ${GIVE_UP_MS} ms${answers.join('')}`,
-    )
+    unfinished.push(`not finished after ${GIVE_UP_MS} ms: ${whatIsOpen(await openWork())}`)
     return GIVE_UP_MS
   }
 
-  async function openWork(): Promise<number> {
+  function whatIsOpen(work: readonly string[]): string {
+    const answers = deposits.flatMap(({ lastAnswers }) => [...lastAnswers.values()])
+    return `${clients.size} clients (${answers.join('; ')}) and ${work.length} pieces of work (${work.join('; ')})`
+  }
+
+  async function openWork(): Promise<string[]> {
     const client = new pg.Client({ connectionString: cluster.databaseUrl })
     try {
       await client.connect()
-      const { rows } = await client.query<{ count: number }>(
-        "select count(*)::int as count from work where state in ('pending', 'running')",
+      const { rows } = await client.query<Record<string, string>>(
+        `select stage, state, attempts_count, due_at_ms - extract(epoch from now())::bigint * 1000 as due_in_ms, error
+          from work where state in ('pending', 'running')`,
       )
-      return rows[0]?.count ?? 0
-    } catch {
-      return 1
+      return rows.map((row) => JSON.stringify(row))
+    } catch (error) {
+      return [`the database does not answer: ${error instanceof Error ? error.message : ''}`]
     } finally {
       await client.end().catch(() => undefined)
     }

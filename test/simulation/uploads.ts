@@ -5,6 +5,7 @@ import { toHex, type Id } from '../../src/domain/ids.ts'
 import { settle, type FinishPorts } from '../../src/http/uploads/finish.ts'
 import { checkedMetadata } from '../../src/http/uploads/metadata.ts'
 import { UPLOAD_TTL_MS, UploadStore } from '../../src/http/uploads/upload-store.ts'
+import { createIntake } from '../../src/pipeline/intake.ts'
 import type { SourceFile } from '../../src/ports/source.ts'
 import type { Spool } from '../../src/ports/spool.ts'
 import type { SimulatedProcess } from './process.ts'
@@ -153,12 +154,11 @@ export async function judgeUploads(world: World): Promise<void> {
   const clock = new SimulatedClock(world.time)
   clock.skewMs = 2 * UPLOAD_TTL_MS
   const spool = world.parts.spool.open()
-  const intake = { deposit: () => Promise.reject(new Error('everything was deposited')) }
-  await world.drive(
-    'sweep',
-    UPLOAD_TTL_MS,
-    new SimulatedUploads({ ...ports, uploads: ports.catalog.uploads, spool, intake, clock }).sweep(),
-  )
+  // Clients that went away before they were told: the sweep finds the recording of theirs.
+  const announce = (): void => world.violate('duplicate', 'a sweep of uploads made a recording')
+  const intake = createIntake({ ...ports, announce })
+  const uploads = new SimulatedUploads({ ...ports, uploads: ports.catalog.uploads, spool, intake, clock })
+  await world.drive('sweep', UPLOAD_TTL_MS, uploads.sweep())
   for (const id of world.parts.spool.kept.keys()) world.violate('spool-kept', `bytes of upload ${id}`)
   for (const state of ['receiving', 'complete', 'consumed', 'aborted'] as const) {
     for (const { id } of await world.catalog.uploads.uploads(state, Number.MAX_SAFE_INTEGER))
