@@ -2,6 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { compiled } from './compiled.ts'
 
 const cli = new URL('../../src/main/cli.ts', import.meta.url).pathname
 const CLEAR = '\u001b[2J\u001b[3J\u001b[H'
@@ -25,6 +26,7 @@ export class Terminal {
     this.#child = spawn('script', ['-qec', `${command.join(' ')} >out 2>&1`, '/dev/null'], {
       cwd,
       env: {
+        ...compiled,
         PATH: process.env['PATH'],
         TERM: 'xterm',
         SHELL: '/bin/sh',

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { compiled } from '../../support/compiled.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const data = mkdtempSync(join(tmpdir(), 'mosaik-usage-'))
 afterAll(() => rmSync(data, { recursive: true, force: true }))
 
 function mosaik(...args: string[]) {
-  const env = { PATH: process.env['PATH'], MOSAIK_DATA: data }
+  const env = { ...compiled, PATH: process.env['PATH'], MOSAIK_DATA: data }
   return spawnSync(process.execPath, ['src/main/cli.ts', ...args], { cwd: root, encoding: 'utf8', env })
 }
 

@@ -11,6 +11,7 @@ import { splitMasterKey } from '../../../src/adapters/file-keyring/custody.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeRandom } from '../../../src/adapters/node-system.ts'
 import type { Group } from '../../../src/main/groups.ts'
+import { compiled } from '../../support/compiled.ts'
 import { needs } from '../../support/services/service.ts'
 import { Member, mosaik, uploadFile } from './fleet.ts'
 
@@ -241,7 +242,7 @@ describe('the embedded vault in custody', () => {
     const cli = fileURLToPath(new URL('../../../src/main/cli.ts', import.meta.url))
     const command = ['--disable-warning=ExperimentalWarning', cli, 'start', '--no-sample']
     const child = spawn(process.execPath, command, {
-      env: environment,
+      env: { ...compiled, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     })

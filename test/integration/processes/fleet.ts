@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Group } from '../../../src/main/groups.ts'
+import { compiled } from '../../support/compiled.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -25,7 +26,7 @@ export class Member {
     this.group = group
     this.#child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', `workers/${group}.ts`], {
       cwd: root,
-      env: { ...environment, MOSAIK_METRICS: '127.0.0.1:0' },
+      env: { ...compiled, ...environment, MOSAIK_METRICS: '127.0.0.1:0' },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#exited = once(this.#child, 'close').then(([code, signal]) => {
@@ -101,7 +102,7 @@ export async function mosaik<T>(environment: NodeJS.ProcessEnv, ...args: string[
     ['--disable-warning=ExperimentalWarning', 'src/main/cli.ts', '--json', ...args],
     {
       cwd: root,
-      env: environment,
+      env: { ...compiled, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A session of its own has no terminal to ask on.
       detached: true,

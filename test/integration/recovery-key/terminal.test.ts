@@ -10,6 +10,7 @@ import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import { combineMnemonics, splitToMnemonics } from '../../../src/crypto/slip39/slip39.ts'
 import { numberOfWord, WORDS } from '../../../src/crypto/slip39/words.ts'
 import { encodeRecoveryKey } from '../../../src/format/recovery-key.ts'
+import { compiled } from '../../support/compiled.ts'
 import { Terminal, hasScript, noPseudoTerminal, wordsOn } from '../../support/terminal.ts'
 
 const cli = new URL('../../../src/main/cli.ts', import.meta.url).pathname
@@ -180,7 +181,7 @@ describe('mosaik recovery-key --combine', { timeout: 120_000 }, () => {
         const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
           detached: true,
           stdio: ['ignore', 'ignore', 'pipe'],
-          env: { PATH: process.env['PATH'], MOSAIK_PASSPHRASE: passphrase },
+          env: { ...compiled, PATH: process.env['PATH'], MOSAIK_PASSPHRASE: passphrase },
         })
         let said = ''
         child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))

@@ -54,8 +54,8 @@ export interface RedisService extends Faults {
 export interface PostgresService extends Faults {
   /** Of the database `postgres`, as a superuser without password. */
   readonly url: string
-  /** Makes an empty database; gives back its url. */
-  createDatabase(): Promise<string>
+  /** Makes an empty database, or a copy of one that nobody is connected to; gives back its url. */
+  createDatabase(originalUrl?: string): Promise<string>
 }
 
 /** The real servers that tests use. */

@@ -47,7 +47,7 @@ export const postgres: Starter<'postgres'> = {
     const url = `postgres://${SERVER_USER}@127.0.0.1:${port}/postgres`
     return {
       url,
-      createDatabase: () => createDatabase(url),
+      createDatabase: (originalUrl) => createDatabase(url, originalUrl),
       start,
       stop: () => stop('fast'),
       // "immediate" ends it without a checkpoint, as a power cut would, but leaves no shared memory behind.
@@ -79,12 +79,13 @@ async function initialise(folder: string, data: string): Promise<void> {
   await asServer('touch', [join(folder, 'ready')])
 }
 
-async function createDatabase(url: string): Promise<string> {
+async function createDatabase(url: string, originalUrl?: string): Promise<string> {
   const name = `t${randomBytes(6).toString('hex')}`
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
-    await client.query(`create database ${name}`)
+    const original = originalUrl === undefined ? 'template1' : new URL(originalUrl).pathname.slice(1)
+    await client.query(`create database ${name} template ${original}`)
   } finally {
     await client.end()
   }
