@@ -1,5 +1,4 @@
-import { readFileSync, mkdtempSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { mkdtempSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,13 +7,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { buildPlayer } from '../../scripts/build-player.ts'
 import { createDocsPage } from '../../src/http/api/docs-page.ts'
 import { findProgram } from '../support/services/commands.ts'
+import { takingTurns } from '../support/media-fixtures.ts'
 import { apiStage } from '../unit/http-api/api-stage.ts'
+import { seriousFaults } from './axe.ts'
 
 const browserPath = process.env['MOSAIK_CHROMIUM'] ?? findProgram('chromium') ?? findProgram('google-chrome')
 const mayNotSkip = (process.env['CI'] ?? '') !== ''
 /** Where the documented pictures go: `MOSAIK_SCREENSHOTS=docs/screenshots npm test -- test/e2e/api-docs.test.ts` makes them again. */
 const pictures = process.env['MOSAIK_SCREENSHOTS']
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const usual = { locale: 'en-GB', viewport: { width: 1280, height: 900 } }
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }
 const scratch = mkdtempSync(join(tmpdir(), 'mosaik-api-docs-'))
 
@@ -67,13 +68,18 @@ afterEach(async () => {
   context = undefined
 })
 
+/** A browser of its own with the page in it; English, 1280 by 900, unless told. Its context is closed after the test. */
 async function visit(options: BrowserContextOptions = {}, path = '/api/docs'): Promise<Page> {
-  context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options })
-  const page = await context.newPage()
-  page.on('pageerror', (error) => complaints.push(error.message))
+  context = await browser.newContext({ ...usual, ...options })
+  return await open(context, path, complaints)
+}
+
+async function open(own: BrowserContext, path: string, complained: string[]): Promise<Page> {
+  const page = await own.newPage()
+  page.on('pageerror', (error) => complained.push(error.message))
   page.on('console', (message) => {
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
-      complaints.push(message.text())
+      complained.push(message.text())
   })
   await page.goto(`${stage.url}${path}`)
   await page.locator('details.operation').first().waitFor()
@@ -82,26 +88,6 @@ async function visit(options: BrowserContextOptions = {}, path = '/api/docs'): P
 
 async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(pictures ?? scratch, `${name}.png`), animations: 'disabled' })
-}
-
-/** What axe-core finds that is serious or critical. */
-async function faultsOf(page: Page): Promise<string[]> {
-  await page.evaluate(axeSource)
-  return page.evaluate(async () => {
-    interface Fault {
-      readonly id: string
-      readonly impact: string
-      readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[]
-    }
-    const { axe } = window as unknown as { axe: { run(): Promise<{ passes: unknown[]; violations: Fault[] }> } }
-    const { passes, violations } = await axe.run()
-    if (passes.length < 10) return ['axe-core has hardly looked at anything']
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(
-        ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
-      )
-  })
 }
 
 describe('the page of the API in Chromium', () => {
@@ -197,24 +183,39 @@ describe('the page of the API in Chromium', () => {
   for (const locale of ['de-DE', 'en-GB']) {
     for (const colorScheme of ['light', 'dark'] as const) {
       for (const device of ['desktop', 'phone'] as const) {
-        it(`has no serious fault, and fits: ${locale}, ${colorScheme}, ${device}`, async () => {
-          const page = await visit({ locale, colorScheme, ...(device === 'phone' ? phone : {}) }, '/api/docs#getHealth')
-          await page.locator('#getHealth .fields').first().waitFor()
-          for (const id of ['listRecordings', 'createLink', 'addNode', 'createUpload']) {
-            await page.locator(`#${id} > summary`).click()
-            const tried = page.locator(`#${id} .tryout > summary`)
-            if ((await tried.count()) > 0) await tried.click()
-          }
-          expect(await faultsOf(page)).toEqual([])
-          const [whole, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
-          expect(whole).toBe(seen)
-          if (device === 'phone' && locale === 'de-DE') {
-            await page.locator('#createLink').scrollIntoViewIfNeeded()
-            await page.evaluate(() => document.getElementById('createLink')?.scrollIntoView())
-            await picture(page, colorScheme === 'dark' ? 'api-phone-dark' : 'api-phone-de')
-          }
-          expect(complaints).toEqual([])
-        })
+        it.concurrent(
+          `has no serious fault, and fits: ${locale}, ${colorScheme}, ${device}`,
+          { timeout: 15 * 60_000 },
+          async () => {
+            // Waiting for its turn counts too.
+            await takingTurns(async () => {
+              const own = await browser.newContext({
+                ...usual,
+                locale,
+                colorScheme,
+                ...(device === 'phone' ? phone : {}),
+              })
+              const complained: string[] = []
+              const page = await open(own, '/api/docs#getHealth', complained)
+              await page.locator('#getHealth .fields').first().waitFor()
+              for (const id of ['listRecordings', 'createLink', 'addNode', 'createUpload']) {
+                await page.locator(`#${id} > summary`).click()
+                const tried = page.locator(`#${id} .tryout > summary`)
+                if ((await tried.count()) > 0) await tried.click()
+              }
+              expect(await seriousFaults(page)).toEqual([])
+              const [whole, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
+              expect(whole).toBe(seen)
+              if (device === 'phone' && locale === 'de-DE') {
+                await page.locator('#createLink').scrollIntoViewIfNeeded()
+                await page.evaluate(() => document.getElementById('createLink')?.scrollIntoView())
+                await picture(page, colorScheme === 'dark' ? 'api-phone-dark' : 'api-phone-de')
+              }
+              expect(complained).toEqual([])
+              await own.close()
+            })
+          },
+        )
       }
     }
   }

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Manifest } from '../../src/domain/recording.ts'
 import { organisation, type ViewerServer } from '../integration/viewer/viewer-server.ts'
+import { takingTurns } from '../support/media-fixtures.ts'
+import { seriousFaults } from './axe.ts'
 import { missing, pressControl, startWatchBrowser, type WatchBrowser } from './watch-browser.ts'
 import { FILM_SECONDS, TIME_COLOURS, makeFilm, makeOwnFilm, makeSound } from './watch-media.ts'
 
@@ -20,8 +20,9 @@ const documented = new Set([
   ...['gate', 'passcode', 'captions', 'settings', 'preview', 'sound', 'unplayable', 'dark-playing'],
   ...['phone-gate', 'phone-playing', 'phone-preview', 'phone-dark', 'phone-passcode-de'],
 ])
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const TITLE = 'Wochenrunde: Entwurf & Zahlen für März'
+
+const usual = { locale: 'de-DE', viewport: { width: 1280, height: 800 } }
 
 let opened: WatchBrowser | undefined
 let server: ViewerServer
@@ -53,10 +54,14 @@ afterEach(async () => {
   context = undefined
 })
 
-/** A browser of its own with the page at an address; German, 1280 by 800, unless told. */
+/** A browser of its own with the page at an address; German, 1280 by 800, unless told. Its context is closed after the test. */
 async function visit(url: string, options: BrowserContextOptions = {}): Promise<Page> {
-  context = await browser.newContext({ locale: 'de-DE', viewport: { width: 1280, height: 800 }, ...options })
-  const page = await context.newPage()
+  context = await browser.newContext({ ...usual, ...options })
+  return await open(url, context)
+}
+
+async function open(url: string, own: BrowserContext): Promise<Page> {
+  const page = await own.newPage()
   page.on('pageerror', (error) => complaints.push(error.message))
   page.on('console', (message) => {
     // answers that are errors are reported too: those are what some tests are about
@@ -77,10 +82,10 @@ async function view(page: Page): Promise<void> {
   await playsOn(page)
 }
 
-/** Waits until the picture moves. */
-async function playsOn(page: Page): Promise<void> {
+/** Waits until the picture moves. @param own what a test that runs beside others expects with */
+async function playsOn(page: Page, own = expect): Promise<void> {
   const start = await currentTime(page)
-  await expect.poll(() => currentTime(page), { timeout: 20_000 }).toBeGreaterThan(start + 0.3)
+  await own.poll(() => currentTime(page), { timeout: 20_000 }).toBeGreaterThan(start + 0.3)
 }
 
 const currentTime = (page: Page): Promise<number> =>
@@ -113,25 +118,8 @@ async function tileCorner(page: Page): Promise<number[]> {
   })
 }
 
-/** What axe-core finds that is serious or critical, with the places. Run outside the page's policy, which stays as it is. */
 async function withoutFaults(page: Page, state: string): Promise<void> {
-  await page.evaluate(axeSource)
-  const faults = await page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run(): Promise<{ passes: unknown[]; violations: AxeFault[] }> } }
-    interface AxeFault {
-      readonly id: string
-      readonly impact: string
-      readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[]
-    }
-    const { passes, violations } = await axe.run()
-    if (passes.length < 10) return ['axe-core has hardly looked at anything']
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(
-        ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
-      )
-  })
-  expect(faults, state).toEqual([])
+  expect(await seriousFaults(page), state).toEqual([])
 }
 
 function colourName(corner: readonly number[]): string | undefined {
@@ -480,36 +468,56 @@ describe('the watch page in Chromium', () => {
   for (const locale of ['de-DE', 'en-GB'] as const) {
     for (const colorScheme of ['light', 'dark'] as const) {
       for (const device of ['desktop', 'phone'] as const) {
-        it(`has no serious fault for those who see or hear otherwise: ${locale}, ${colorScheme}, ${device}`, async () => {
-          const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }
-          const { url } = await server.link(manifest, { allowDownload: true, passcode: 'open sesame' })
-          const page = await visit(url, { locale, colorScheme, ...(device === 'phone' ? phone : {}) })
-          await page.locator('#begin').waitFor()
-          await withoutFaults(page, 'gate')
-          await page.locator('#begin').click()
-          await page.locator('#passcode').fill('wrong one')
-          await page.keyboard.press('Enter')
-          await page.locator('#passcode-fault:not(:empty)').waitFor()
-          await withoutFaults(page, 'passcode')
-          const [asked, stage] = [
-            await page.locator('.cover-inner').boundingBox(),
-            await page.locator('#stage').boundingBox(),
-          ]
-          expect(asked!.y, 'the question fits the stage').toBeGreaterThanOrEqual(stage!.y)
-          expect(asked!.y + asked!.height).toBeLessThanOrEqual(stage!.y + stage!.height)
-          if (device === 'phone' && colorScheme === 'light') await picture(page, `phone-passcode-${locale.slice(0, 2)}`)
-          await page.locator('#passcode').fill('open sesame')
-          await page.keyboard.press('Enter')
-          await playsOn(page)
-          await page.keyboard.press('c')
-          await pressControl(page.locator('#settings-toggle'))
-          await page.locator('#downloads-label').click()
-          await pressControl(page.locator('#settings-toggle'))
-          await withoutFaults(page, 'playing')
-          if (device === 'phone' && colorScheme === 'dark') await picture(page, 'phone-dark')
-          await page.goto(`${server.origin}/s#rv1.half`)
-          await withoutFaults(page, 'message')
-        })
+        it.concurrent(
+          `has no serious fault for those who see or hear otherwise: ${locale}, ${colorScheme}, ${device}`,
+          // Waiting for its turn counts too.
+          { timeout: 15 * 60_000 },
+          async ({ expect }) => {
+            await takingTurns(async () => {
+              const phone = {
+                viewport: { width: 390, height: 844 },
+                deviceScaleFactor: 2,
+                isMobile: true,
+                hasTouch: true,
+              }
+              const { url } = await server.link(manifest, { allowDownload: true, passcode: 'open sesame' })
+              const own = await browser.newContext({
+                ...usual,
+                locale,
+                colorScheme,
+                ...(device === 'phone' ? phone : {}),
+              })
+              const page = await open(url, own)
+              await page.locator('#begin').waitFor()
+              await withoutFaults(page, 'gate')
+              await page.locator('#begin').click()
+              await page.locator('#passcode').fill('wrong one')
+              await page.keyboard.press('Enter')
+              await page.locator('#passcode-fault:not(:empty)').waitFor()
+              await withoutFaults(page, 'passcode')
+              const [asked, stage] = [
+                await page.locator('.cover-inner').boundingBox(),
+                await page.locator('#stage').boundingBox(),
+              ]
+              expect(asked!.y, 'the question fits the stage').toBeGreaterThanOrEqual(stage!.y)
+              expect(asked!.y + asked!.height).toBeLessThanOrEqual(stage!.y + stage!.height)
+              if (device === 'phone' && colorScheme === 'light')
+                await picture(page, `phone-passcode-${locale.slice(0, 2)}`)
+              await page.locator('#passcode').fill('open sesame')
+              await page.keyboard.press('Enter')
+              await playsOn(page, expect)
+              await page.keyboard.press('c')
+              await pressControl(page.locator('#settings-toggle'))
+              await page.locator('#downloads-label').click()
+              await pressControl(page.locator('#settings-toggle'))
+              await withoutFaults(page, 'playing')
+              if (device === 'phone' && colorScheme === 'dark') await picture(page, 'phone-dark')
+              await page.goto(`${server.origin}/s#rv1.half`)
+              await withoutFaults(page, 'message')
+              await own.close()
+            })
+          },
+        )
       }
     }
   }
