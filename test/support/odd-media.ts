@@ -21,6 +21,13 @@ const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-
 const recipes = {
   'one-frame-a-second.mp4': [...picture('160x90', 1, 5), ...tone(440, 5), ...h264, ...aac],
   'slides.mp4': [...picture('160x90', 1 / 30, 300), ...tone(440, 300), ...h264, ...aac],
+  // Ten minutes with a slide every hundred seconds.
+  'rare-slides.webm': [...picture('160x90', 1 / 100, 600), ...tone(440, 600), ...vp9, '-c:a', 'libopus'],
+  'rare-slides-to-encode.mp4': [...picture('160x90', 1 / 100, 600), ...tone(440, 600), '-c:v', 'mpeg4', ...aac],
+  'two-lines.mp4': [...picture('64x2'), ...tone(), ...h264, ...aac],
+  'two-lines.mkv': [...picture('64x2'), ...tone(), '-c:v', 'ffv1', ...aac],
+  'two-columns.mp4': [...picture('2x64'), ...tone(), '-c:v', 'mpeg4', ...aac],
+  'two-columns-of-wide-pixels.mkv': [...picture('2x64'), ...tone(), '-vf', 'setsar=32', '-c:v', 'ffv1', ...aac],
   'portrait.mp4': [...picture('90x160'), ...tone(), ...h264, ...aac],
   'anamorphic.ts': [...picture('180x144', 25), ...tone(), '-vf', 'setsar=64/45', '-c:v', 'mpeg2video', '-c:a', 'mp2'],
   'interlaced.ts': [

@@ -12,6 +12,8 @@ import type { RenditionPlan } from '../../ports/media.ts'
 
 /** A key frame is forced this often when we encode; a media segment is one such group. */
 export const SEGMENT_SECONDS = 4
+/** Sound waits in memory for a picture for as long, where pictures are rare: some 50 MB. */
+const SPARSE_WAIT_SECONDS = 3600
 
 /**
  * Containers that may be read: recordings, and nothing that can name another file or address (no hls, dash, concat,
@@ -66,7 +68,7 @@ const anonymous: Options = [
 export function probeArguments(url: string, limits: ToolLimits): string[] {
   const entries = [
     'format=format_name,duration,bit_rate,start_time',
-    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,sample_rate,bit_rate,duration,avg_frame_rate',
+    'stream=index,codec_type,codec_name,profile,width,height,sample_aspect_ratio,pix_fmt,sample_rate,bit_rate,duration,avg_frame_rate,r_frame_rate',
     'stream_tags=language,title,rotate,BPS,BPS-eng',
     'stream_disposition=default,attached_pic,timed_thumbnails',
     'stream_side_data=rotation',
@@ -97,8 +99,8 @@ export function placeArguments(url: string, limits: ToolLimits, startMs: number,
 /**
  * ffmpeg: one rendition as fragmented MP4.
  *
- * @param isSparse frames are seconds apart: the encoder gives each at once. It would keep a dozen, and with them minutes of sound, which
- *   all come into the first fragment, whose header would then be too large (see `fragments`).
+ * @param isSparse frames are seconds or minutes apart: nothing on the way keeps some back, and sound waits for them. What is ahead of the
+ *   first picture all comes into the first fragment, whose header would then be too large (see `fragments`).
  */
 export function renditionArguments(url: string, limits: ToolLimits, plan: RenditionPlan, isSparse = false): string[] {
   const hasVideo = plan.videoStream !== null
@@ -109,7 +111,10 @@ export function renditionArguments(url: string, limits: ToolLimits, plan: Rendit
     ...['-max_muxing_queue_size', 4096, '-muxing_queue_data_threshold', 256 * 1024 * 1024],
     ...(plan.videoMode === 'copy' ? ['-c:v', 'copy'] : []),
     ...(plan.videoMode === 'encode'
-      ? [...encodeVideo(plan, limits), ...(isSparse ? ['-tune', 'zerolatency'] : [])]
+      ? [
+          ...encodeVideo(plan, limits, isSparse),
+          ...(isSparse ? ['-tune', 'zerolatency', '-max_interleave_delta', SPARSE_WAIT_SECONDS * 1_000_000] : []),
+        ]
       : []),
     // Sound from MPEG-TS carries its description in each packet; MP4 wants it once. Others pass through unchanged.
     ...(plan.audioMode === 'copy' ? ['-c:a', 'copy', '-bsf:a', 'aac_adtstoasc'] : []),
@@ -124,15 +129,18 @@ function maps(streams: readonly (number | null)[]): Options {
   return [...streams.flatMap((index) => (index === null ? [] : ['-map', `0:${String(index)}`])), '-dn', '-sn']
 }
 
+const DEINTERLACE = "scale=w='max(iw,4)':h='max(ih,4)',yadif=deint=interlaced,"
+
 /**
  * H.264 that everything plays. Frames keep the times they have (recordings of calls have varying frame rates), at most
  * 60 a second, 30 of a small picture; a key frame every four seconds and nowhere else, so that all renditions have the same segments. No
  * B-frames: without an edit list they delay the first picture by two frames, which at one frame a second is long.
+ * yadif keeps a frame back, and wants three lines and columns at least.
  */
-function encodeVideo(plan: RenditionPlan, limits: ToolLimits): Options {
+function encodeVideo(plan: RenditionPlan, limits: ToolLimits, isSparse: boolean): Options {
   const kbit = (bitsPerSecond: number): string => `${String(Math.round(bitsPerSecond / 1000))}k`
   return [
-    ...['-filter:v', `yadif=deint=interlaced,${fitted(plan.width, plan.height)},setsar=1,format=yuv420p`],
+    ...['-filter:v', `${isSparse ? '' : DEINTERLACE}${fitted(plan.width, plan.height)},setsar=1,format=yuv420p`],
     ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23, '-bf', 0],
     ...['-maxrate', kbit(plan.videoBitsPerSecond), '-bufsize', kbit(plan.videoBitsPerSecond * 2)],
     ...['-fps_mode', 'vfr', '-fpsmax', Math.min(plan.width, plan.height) < 720 ? 30 : 60],

@@ -45,6 +45,7 @@ const streamSchema = z.object({
   bit_rate: numeric.optional(),
   duration: numeric.optional(),
   avg_frame_rate: z.string().optional(),
+  r_frame_rate: z.string().optional(),
   tags: z.record(z.string(), z.string()).optional(),
   disposition: z.record(z.string(), z.number()).optional(),
   side_data_list: z.array(z.object({ rotation: z.number().optional() })).optional(),
@@ -151,8 +152,7 @@ function toStream(stream: RawStream): MediaStream {
   const aspect = across !== undefined && down !== undefined && across > 0 && down > 0 ? across / down : 1
   const width = type === 'video' ? Math.round((stream.width ?? 0) * aspect) : 0
   const height = type === 'video' ? (stream.height ?? 0) : 0
-  const [count, perSeconds] = (type === 'video' ? (stream.avg_frame_rate ?? '') : '').split('/').map(Number)
-  const frames = (count ?? NaN) / (perSeconds ?? NaN)
+  const frames = type === 'video' ? frameRateOf(stream) : 0
   const onItsSide = rotationDegrees % 180 === 90
   const bits = stream.bit_rate ?? Number(stream.tags?.['BPS'] ?? stream.tags?.['BPS-eng'])
   return {
@@ -167,8 +167,18 @@ function toStream(stream: RawStream): MediaStream {
     pixelFormat: stream.pix_fmt ?? null,
     bitsPerSecond: Number.isFinite(bits) && bits > 0 ? bits : null,
     rotationDegrees,
-    ...(frames > 0 && Number.isFinite(frames) ? { framesPerSecond: frames } : {}),
+    ...(frames > 0 ? { framesPerSecond: frames } : {}),
   }
+}
+
+/** 0 when it is not known. Of rare pictures in WebM the average is nonsense; the rate that fits all their times is not. */
+function frameRateOf({ avg_frame_rate: average, r_frame_rate: fitting }: RawStream): number {
+  const rates = [average, fitting].map((rate) => {
+    const [count = NaN, perSeconds = NaN] = (rate ?? '').split('/').map(Number)
+    return count / perSeconds
+  })
+  const known = rates.filter((rate) => rate > 0 && Number.isFinite(rate))
+  return known.length === 0 ? 0 : Math.min(...known)
 }
 
 /** To the nearest quarter turn, 0 … 270. */

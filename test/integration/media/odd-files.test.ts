@@ -128,6 +128,12 @@ const small = ['90p 160x90', 'audio']
 const good: Record<odd.OddName, Plays> = {
   'one-frame-a-second.mp4': { renditions: small, frames: 5, durationMs: 5000 },
   'slides.mp4': { renditions: small, frames: 10, durationMs: 300_000 },
+  'rare-slides.webm': { renditions: small, frames: 6, durationMs: 600_000 },
+  'rare-slides-to-encode.mp4': { renditions: small, frames: 6, durationMs: 600_000 },
+  'two-lines.mp4': { renditions: ['2p 64x2', 'audio'], frames: 20 },
+  'two-lines.mkv': { renditions: ['2p 64x2', 'audio'], frames: 20 },
+  'two-columns.mp4': { renditions: ['2p 2x64', 'audio'], frames: 20 },
+  'two-columns-of-wide-pixels.mkv': { renditions: ['64p 64x64', 'audio'], frames: 20 },
   'portrait.mp4': { renditions: ['90p 90x160', 'audio'], frames: 20 },
   'anamorphic.ts': { renditions: ['144p 256x144', 'audio'], frames: 50 },
   'interlaced.ts': { renditions: ['144p 180x144', 'audio'] },
