@@ -90,7 +90,13 @@ export const SESSION_TTL_MS = 15 * 60_000
 /** A session's end is moved at most this often: a write a minute, not a write a request. */
 const SLIDE_EVERY_MS = 60_000
 /** Wrong passcodes that a link bears, and how long it checks none then. */
-export const PASSCODE_LIMIT: PasscodeLimit = { maxFailures: 5, lockMs: 15 * 60_000 }
+export const PASSCODE_LIMIT: PasscodeLimit = { maxFailures: 5, lockMs: 15 * 60_000, checkMs: 60_000 }
+/** A passcode waits for those before it, which may be right ones; asked again after 100 ms, then after twice as long each time. */
+const BUSY_WAIT_MS = 20_000
+const BUSY_FIRST_MS = 100
+const BUSY_MOST_MS = 1_000
+/** Waiting at once in this process. */
+const BUSY_MAX_WAITING = 64
 const MAX_VIEWS_LIMIT = 1_000_000
 const GRANT_BYTES = 16
 const SECRET_BYTES = 32
@@ -119,18 +125,51 @@ export function createLinks({ catalog, keyring, passcodes, clock, random }: Link
     return found.link
   }
 
+  let waiting = 0
+
+  /**
+   * Begins to check a passcode, when no more are under way than may be wrong.
+   *
+   * @throws E_LINK_LOCKED after too many wrong ones, E_RATE_LIMIT when too many are under way
+   */
+  async function begunPasscode(link: Id): Promise<string | null> {
+    const startedAtMs = clock.monotonicMs()
+    for (let pauseMs = BUSY_FIRST_MS; ; pauseMs = Math.min(BUSY_MOST_MS, 2 * pauseMs)) {
+      const nowMs = clock.nowMs()
+      const attempt = await catalog.beginPasscode(link, PASSCODE_LIMIT, nowMs)
+      if (attempt === undefined) return null
+      if (attempt.kind === 'open') return attempt.passcodeHash
+      if (attempt.kind === 'locked') {
+        throw new MosaikError('E_LINK_LOCKED', 'too many wrong passcodes', { link, waitMs: attempt.untilMs - nowMs })
+      }
+      if (waiting >= BUSY_MAX_WAITING || clock.monotonicMs() - startedAtMs >= BUSY_WAIT_MS) {
+        throw new MosaikError('E_RATE_LIMIT', 'too many passcodes are being checked', { link })
+      }
+      waiting += 1
+      try {
+        await clock.sleep(pauseMs * (0.5 + random.fraction()))
+      } finally {
+        waiting -= 1
+      }
+    }
+  }
+
   /**
    * The hash that a passcode was found to belong to; null where there is none to check. Counted first, checked then: of a hundred
    * guesses at once five are checked, and a process that dies in between has counted one.
    */
-  async function checkedHash(link: Id, passcode: string, nowMs: number): Promise<string | null> {
-    const attempt = await catalog.beginPasscode(link, PASSCODE_LIMIT, nowMs)
-    if (attempt === undefined) return null
-    if (attempt.kind === 'locked') {
-      throw new MosaikError('E_LINK_LOCKED', 'too many wrong passcodes', { link, waitMs: attempt.untilMs - nowMs })
+  async function checkedHash(link: Id, passcode: string): Promise<string | null> {
+    const passcodeHash = await begunPasscode(link)
+    if (passcodeHash === null) return null
+    let isRight: boolean
+    try {
+      isRight = await passcodes.verify(plainPasscode(passcode.slice(0, 4 * PASSCODE_MAX_CHARS)), passcodeHash)
+    } catch (error) {
+      await catalog.endPasscode(link, 'unchecked')
+      throw error
     }
-    const text = plainPasscode(passcode.slice(0, 4 * PASSCODE_MAX_CHARS))
-    if (await passcodes.verify(text, attempt.passcodeHash)) return attempt.passcodeHash
+    if (isRight) return passcodeHash
+    await catalog.endPasscode(link, 'wrong')
     throw new MosaikError('E_LINK_PASSCODE', 'this is not the passcode', { link })
   }
 
@@ -166,14 +205,14 @@ export function createLinks({ catalog, keyring, passcodes, clock, random }: Link
     list: (recording) => catalog.links(recording),
 
     async exchange(token, passcode) {
-      const nowMs = clock.nowMs()
-      const claims = await openToken(token, nowMs, keyOf)
+      const claims = await openToken(token, clock.nowMs(), keyOf)
       if (claims === undefined) return undefined
+      const checked = passcode === undefined ? null : await checkedHash(claims.link, passcode)
+      const nowMs = clock.nowMs()
       const grant = toHex(random.bytes(GRANT_BYTES))
       const cookieSecret = Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url')
       const expiresAtMs = Math.min(nowMs + SESSION_TTL_MS, claims.expiresAtMs)
       const grantSha256 = sessionHash(grant, cookieSecret)
-      const checked = passcode === undefined ? null : await checkedHash(claims.link, passcode, nowMs)
       const granted = await catalog.exchange(claims.link, { grantSha256, expiresAtMs }, nowMs, checked)
       if (granted) return { grant, cookieSecret, expiresAtMs, link: claims.link }
       // told to nobody who has not a token of ours, and for links that are good otherwise only

@@ -11,7 +11,7 @@ import type {
 /** The link part of the catalog in memory. Each call is one turn of the event loop at least, as with a database. */
 export class MemoryLinks implements LinkCatalog {
   readonly #links = new Map<Id, Link>()
-  readonly #passcodes = new Map<Id, { hash: string; failures: number; failedAtMs: number }>()
+  readonly #passcodes = new Map<Id, { hash: string; failures: number; wrong: number; failedAtMs: number }>()
   readonly #sessions = new Map<string, LinkSession>()
   /** Names of the methods in the order of their calls. */
   readonly calls: string[] = []
@@ -24,7 +24,7 @@ export class MemoryLinks implements LinkCatalog {
     await this.#turn('addLink')
     this.#links.set(link.id, { ...link, viewsCount: 0, revokedAtMs: null, hasPasscode: passcodeHash !== null })
     if (passcodeHash !== null) {
-      this.#passcodes.set(link.id, { hash: passcodeHash, failures: 0, failedAtMs: Number.NEGATIVE_INFINITY })
+      this.#passcodes.set(link.id, { hash: passcodeHash, failures: 0, wrong: 0, failedAtMs: Number.NEGATIVE_INFINITY })
     }
   }
 
@@ -49,10 +49,21 @@ export class MemoryLinks implements LinkCatalog {
     await this.#turn('beginPasscode')
     const [link, passcode] = [this.#links.get(id), this.#passcodes.get(id)]
     if (link === undefined || passcode === undefined || !isLive(link, nowMs) || isSpent(link)) return undefined
-    if (nowMs - passcode.failedAtMs >= limit.lockMs) passcode.failures = 0
-    if (passcode.failures >= limit.maxFailures) return { kind: 'locked', untilMs: passcode.failedAtMs + limit.lockMs }
+    if (nowMs - passcode.failedAtMs >= limit.lockMs) Object.assign(passcode, { failures: 0, wrong: 0 })
+    if (passcode.failures >= limit.maxFailures) {
+      const isBusy = passcode.wrong < limit.maxFailures && nowMs - passcode.failedAtMs < limit.checkMs
+      return isBusy ? { kind: 'busy' } : { kind: 'locked', untilMs: passcode.failedAtMs + limit.lockMs }
+    }
     Object.assign(passcode, { failures: passcode.failures + 1, failedAtMs: nowMs })
     return { kind: 'open', passcodeHash: passcode.hash }
+  }
+
+  async endPasscode(id: Id, outcome: 'wrong' | 'unchecked'): Promise<void> {
+    await this.#turn('endPasscode')
+    const passcode = this.#passcodes.get(id)
+    if (passcode === undefined || passcode.wrong >= passcode.failures) return
+    if (outcome === 'wrong') passcode.wrong += 1
+    else passcode.failures -= 1
   }
 
   async exchange(
@@ -65,7 +76,7 @@ export class MemoryLinks implements LinkCatalog {
     const [link, passcode] = [this.#links.get(id), this.#passcodes.get(id)]
     if (link === undefined || !isLive(link, nowMs) || isSpent(link)) return false
     if ((passcode?.hash ?? null) !== passcodeHash) return false
-    if (passcode !== undefined && passcode.failures > 0) passcode.failures -= 1
+    if (passcode !== undefined && passcode.failures > passcode.wrong) passcode.failures -= 1
     this.#links.set(id, { ...link, viewsCount: link.viewsCount + 1 })
     this.#sessions.set(toHex(session.grantSha256), { ...session, link: id })
     return true

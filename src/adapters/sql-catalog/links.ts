@@ -59,13 +59,14 @@ export function linkCatalog(database: Database): LinkCatalog {
       })
     },
 
-    async beginPasscode(link, { maxFailures, lockMs }, nowMs) {
+    async beginPasscode(link, { maxFailures, lockMs, checkMs }, nowMs) {
       const forgotten = sql<SqlBool>`(passcode_failed_at_ms is null or passcode_failed_at_ms <= ${nowMs - lockMs})`
       return await database.transaction('check a passcode', async (trx) => {
         const counted = await trx
           .updateTable('links')
           .set({
             passcode_failures: sql<number>`case when ${forgotten} then 1 else passcode_failures + 1 end`,
+            passcode_wrong: sql<number>`case when ${forgotten} then 0 else passcode_wrong end`,
             passcode_failed_at_ms: nowMs,
           })
           .where('id', '=', link)
@@ -75,15 +76,34 @@ export function linkCatalog(database: Database): LinkCatalog {
           .returning('passcode_hash')
           .executeTakeFirst()
         if (counted) return { kind: 'open', passcodeHash: counted.passcode_hash ?? '' }
-        const locked = await trx
+        const full = await trx
           .selectFrom('links')
-          .select('passcode_failed_at_ms')
+          .select(['passcode_failed_at_ms', 'passcode_wrong'])
           .where('id', '=', link)
           .where('passcode_hash', 'is not', null)
           .where(isLive(nowMs))
           .executeTakeFirst()
-        return locked && { kind: 'locked', untilMs: (locked.passcode_failed_at_ms ?? nowMs) + lockMs }
+        if (full === undefined) return undefined
+        const lastAtMs = full.passcode_failed_at_ms ?? nowMs
+        const isBusy = full.passcode_wrong < maxFailures && nowMs - lastAtMs < checkMs
+        return isBusy ? { kind: 'busy' } : { kind: 'locked', untilMs: lastAtMs + lockMs }
       })
+    },
+
+    async endPasscode(link, outcome) {
+      const change =
+        outcome === 'wrong'
+          ? { passcode_wrong: sql<number>`passcode_wrong + 1` }
+          : { passcode_failures: sql<number>`passcode_failures - 1` }
+      // Never more wrong ones than attempts: in between all may have been forgotten.
+      await database.run('end the check of a passcode', (db) =>
+        db
+          .updateTable('links')
+          .set(change)
+          .where('id', '=', link)
+          .whereRef('passcode_wrong', '<', 'passcode_failures')
+          .execute(),
+      )
     },
 
     async exchange(link, session, nowMs, passcodeHash = null) {
@@ -92,7 +112,8 @@ export function linkCatalog(database: Database): LinkCatalog {
           .updateTable('links')
           .set((eb) => ({
             views_count: eb('views_count', '+', 1),
-            passcode_failures: sql<number>`case when passcode_failures > 0 then passcode_failures - 1 else 0 end`,
+            passcode_failures: sql<number>`case when passcode_failures > passcode_wrong then passcode_failures - 1
+              else passcode_failures end`,
           }))
           .where('id', '=', link)
           .where('passcode_hash', passcodeHash === null ? 'is' : '=', passcodeHash)

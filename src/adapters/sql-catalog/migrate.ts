@@ -9,6 +9,7 @@ import { titleWordTables } from './migrations/0005-title-words.ts'
 import { sharings } from './migrations/0006-sharings.ts'
 import { stateMemory } from './migrations/0007-state-memory.ts'
 import { severalCaptions } from './migrations/0008-several-captions.ts'
+import { wrongPasscodes } from './migrations/0009-wrong-passcodes.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Tables } from './schema.ts'
 
@@ -21,6 +22,7 @@ export const migrations: readonly Migration[] = [
   sharings,
   stateMemory,
   severalCaptions,
+  wrongPasscodes,
 ]
 
 /** Version of the schema that this release reads and writes. */

@@ -203,6 +203,7 @@ export interface LinksTable {
   allow_download: number
   passcode_hash: Generated<string | null>
   passcode_failures: Generated<number>
+  passcode_wrong: Generated<number>
   passcode_failed_at_ms: Generated<number | null>
 }
 

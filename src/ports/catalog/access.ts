@@ -79,11 +79,15 @@ export interface PasscodeLimit {
   readonly maxFailures: number
   /** Failures are forgotten after as long, too. */
   readonly lockMs: number
+  /** A check that has not ended by then, because its process died, counts as a wrong one. */
+  readonly checkMs: number
 }
 
-/** What there is to check a passcode against; or until when nothing is checked. */
+/** What there is to check a passcode against; that as many as may be wrong are being checked just now; or until when nothing is checked. */
 export type PasscodeAttempt =
-  { readonly kind: 'open'; readonly passcodeHash: string } | { readonly kind: 'locked'; readonly untilMs: number }
+  | { readonly kind: 'open'; readonly passcodeHash: string }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'locked'; readonly untilMs: number }
 
 export interface LinkCatalog {
   addLink(link: NewLink): Promise<void>
@@ -93,10 +97,12 @@ export interface LinkCatalog {
   revokeLink(id: Id, atMs: number): Promise<void>
   /**
    * Begins to check a passcode: atomically counts the attempt as a failure before anybody knows whether it is one, so that of many
-   * at once no more than the limit are checked; `exchange` takes it back. `undefined` when the link is unknown, expired, revoked
-   * or spent, or has no passcode: not told which.
+   * at once no more than the limit are checked; `exchange` takes it back. `busy` when the limit is reached only with attempts that are
+   * under way: asking again helps. `undefined` when the link is unknown, expired, revoked or spent, or has no passcode: not told which.
    */
   beginPasscode(link: Id, limit: PasscodeLimit, nowMs: number): Promise<PasscodeAttempt | undefined>
+  /** The attempt was a wrong one; or it was not compared at all, and is taken back. One that was right ends with `exchange`. */
+  endPasscode(link: Id, outcome: 'wrong' | 'unchecked'): Promise<void>
   /**
    * One view: atomically, if the link exists, is not revoked, not expired and has views left, counts the view, adds the session, and
    * takes back the failure that `beginPasscode` counted. False otherwise; which of them it was is not told.

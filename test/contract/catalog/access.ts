@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { createLinks } from '../../../src/access/links.ts'
+import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import type { Id } from '../../../src/domain/ids.ts'
 import type { Link } from '../../../src/domain/link.ts'
 import type { UploadRow } from '../../../src/ports/catalog/access.ts'
@@ -225,7 +227,7 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
     })
 
     describe('a passcode', () => {
-      const limit = { maxFailures: 5, lockMs: 1000 }
+      const limit = { maxFailures: 5, lockMs: 1000, checkMs: 100 }
 
       test('opens the link only with the hash it was checked against', async () => {
         const { catalog } = underTest()
@@ -262,7 +264,10 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
           ),
         )
         expect(attempts.filter((attempt) => attempt?.kind === 'open')).toHaveLength(5)
-        expect(attempts).toContainEqual({ kind: 'locked', untilMs: day + 1000 })
+        // nobody knows yet whether they are wrong; when nobody ever tells, they are
+        expect(attempts.filter((attempt) => attempt?.kind === 'busy')).toHaveLength(45)
+        expect(await other.links.beginPasscode(link.id, limit, day + 99)).toEqual({ kind: 'busy' })
+        expect(await other.links.beginPasscode(link.id, limit, day + 100)).toMatchObject({ kind: 'locked' })
         expect(await other.links.beginPasscode(link.id, limit, day + 999)).toEqual({
           kind: 'locked',
           untilMs: day + 1000,
@@ -280,11 +285,72 @@ export function accessSuite(underTest: () => CatalogUnderTest): void {
           expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('open')
           expect(await catalog.links.exchange(link.id, grant(), day, 'hash')).toBe(true)
         }
-        for (let i = 0; i < 4; i++) await catalog.links.beginPasscode(link.id, limit, day)
+        for (let i = 0; i < 4; i++) {
+          await catalog.links.beginPasscode(link.id, limit, day)
+          await catalog.links.endPasscode(link.id, 'wrong')
+        }
         await catalog.links.beginPasscode(link.id, limit, day)
         await catalog.links.exchange(link.id, grant(), day, 'hash')
         expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('open')
+        expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('busy')
+        await catalog.links.endPasscode(link.id, 'unchecked')
+        expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('open')
+        await catalog.links.endPasscode(link.id, 'wrong')
         expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('locked')
+        // no give-back of what was found wrong, whatever is said too often
+        await catalog.links.endPasscode(link.id, 'unchecked')
+        await catalog.links.exchange(link.id, grant(), day, 'hash')
+        expect((await catalog.links.beginPasscode(link.id, limit, day))?.kind).toBe('locked')
+        // and what is said after all was forgotten belongs to nothing
+        expect((await catalog.links.beginPasscode(link.id, limit, day + 1000))?.kind).toBe('open')
+        for (let i = 0; i < 9; i++) await catalog.links.endPasscode(link.id, 'wrong')
+        expect((await catalog.links.beginPasscode(link.id, limit, day + 1000))?.kind).toBe('open')
+      })
+
+      /** Twenty viewers at once, over two connections, as of two processes. */
+      async function twenty(given: string): Promise<{ codes: string[]; checks: number }> {
+        const { catalog, another } = underTest()
+        const { organisation, recording } = await storing(catalog)
+        let checks = 0
+        const [one, two] = [catalog, await another()].map(({ links }) =>
+          createLinks({
+            catalog: links,
+            keyring: { linkKey: () => Promise.resolve(new Uint8Array(32)) },
+            passcodes: {
+              hash: (passcode) => Promise.resolve(`hash of ${passcode}`),
+              async verify(passcode, hash) {
+                checks += 1
+                await nodeClock.sleep(20)
+                return hash === `hash of ${passcode}`
+              },
+            },
+            clock: nodeClock,
+            random: nodeRandom(),
+          }),
+        )
+        const { token } = await one!.create({ organisation, recording }, { passcode: 'the right one' })
+        const answers = await Promise.allSettled(
+          Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? one! : two!).exchange(token, given)),
+        )
+        const codes = answers.map((answer) =>
+          answer.status === 'fulfilled'
+            ? answer.value === undefined
+              ? 'refused'
+              : 'open'
+            : (answer.reason as { code: string }).code,
+        )
+        return { codes, checks }
+      }
+
+      test('that is right opens for all of twenty at once', async () => {
+        expect(await twenty('the right one')).toEqual({ codes: Array(20).fill('open'), checks: 20 })
+      })
+
+      test('that is wrong twenty times at once is compared five times', async () => {
+        const { codes, checks } = await twenty('a wrong one')
+        expect(checks).toBe(5)
+        expect(codes.filter((code) => code === 'E_LINK_PASSCODE')).toHaveLength(5)
+        expect(codes.filter((code) => code === 'E_LINK_LOCKED')).toHaveLength(15)
       })
     })
 

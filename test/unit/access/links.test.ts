@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { PASSCODE_LIMIT, SESSION_TTL_MS } from '../../../src/access/links.ts'
 import { sealToken } from '../../../src/access/link-token.ts'
 import { GUARD_INTERVAL_MS } from '../../../src/access/stream-guard.ts'
-import { isMosaikError } from '../../../src/domain/errors.ts'
+import { MosaikError, isMosaikError } from '../../../src/domain/errors.ts'
 import { DEFAULT_LINK_TTL_MS, MAX_LINK_TTL_MS } from '../../../src/domain/link.ts'
 import { START_MS, organisation, recording, stage } from './stage.ts'
 
@@ -124,16 +124,60 @@ describe('a passcode', () => {
   it('that is wrong five times closes the link for a quarter of an hour, to the right one too', async () => {
     const { links, target, clock, passcodes } = stage()
     const { token } = await links.create(target, { passcode })
-    const refusals = await Promise.allSettled(Array.from({ length: 50 }, () => links.exchange(token, 'wrong one')))
+    const asked = Promise.allSettled(Array.from({ length: 50 }, () => links.exchange(token, 'wrong one')))
+    // those that wait ask again, and find the five checked
+    for (let i = 0; i < 3; i++) await clock.move(i === 2 ? 100 : 0)
+    const refusals = await asked
     const codes = refusals.map((refusal) => (refusal.status === 'rejected' ? String(refusal.reason.code) : 'open'))
     expect(codes.filter((code) => code === 'E_LINK_PASSCODE')).toHaveLength(PASSCODE_LIMIT.maxFailures)
     expect(codes.filter((code) => code === 'E_LINK_LOCKED')).toHaveLength(45)
     expect(passcodes.checks).toBe(5)
-    await clock.move(PASSCODE_LIMIT.lockMs - 1)
+    await clock.move(PASSCODE_LIMIT.lockMs - 100 - 1)
     const locked = links.exchange(token, passcode)
     await expect(locked).rejects.toMatchObject({ code: 'E_LINK_LOCKED', fields: { waitMs: 1 } })
     expect(passcodes.checks).toBe(5)
     await clock.move(1)
+    expect(await links.exchange(token, passcode)).toBeDefined()
+  })
+
+  it('that is right waits for others that are checked, and is not called wrong', async () => {
+    const { links, target, clock, passcodes } = stage()
+    const { token } = await links.create(target, { passcode })
+    let open = 0
+    const asked = Promise.all(Array.from({ length: 30 }, () => links.exchange(token, passcode).then(() => (open += 1))))
+    for (let i = 0; i < 200 && open < 30; i++) await clock.move(100)
+    await asked
+    expect([open, passcodes.checks]).toEqual([30, 30])
+  })
+
+  it('waits not for ever, and not in any number', async () => {
+    const { links, target, clock, passcodes } = stage()
+    const { token } = await links.create(target, { passcode })
+    let hasStarted = 0
+    passcodes.verify = () => {
+      hasStarted += 1
+      return new Promise(() => undefined)
+    }
+    const codes: string[] = []
+    for (let i = 0; i < 5 + 64 + 10; i++) {
+      void links.exchange(token, passcode).catch((error: { code: string }) => codes.push(error.code))
+    }
+    await clock.move(0)
+    expect(codes).toEqual(Array(10).fill('E_RATE_LIMIT'))
+    for (let i = 0; i < 40; i++) await clock.move(1_000)
+    expect(codes).toEqual(Array(74).fill('E_RATE_LIMIT'))
+    expect(hasStarted).toBe(5)
+  })
+
+  it('that could not be compared costs no attempt', async () => {
+    const { links, target, passcodes } = stage()
+    const { token } = await links.create(target, { passcode })
+    const { verify } = passcodes
+    passcodes.verify = () => Promise.reject(new MosaikError('E_RATE_LIMIT', 'too many passcodes are being checked'))
+    for (let i = 0; i < 9; i++) {
+      await expect(links.exchange(token, passcode)).rejects.toMatchObject({ code: 'E_RATE_LIMIT' })
+    }
+    passcodes.verify = verify
     expect(await links.exchange(token, passcode)).toBeDefined()
   })
 
