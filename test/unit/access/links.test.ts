@@ -90,6 +90,33 @@ describe('exchanging', () => {
   })
 })
 
+describe('refusing', () => {
+  it.each([undefined, 'whatever it is'])(
+    'asks the catalog the same, whatever is wrong with the link (%s)',
+    async (given) => {
+      const { links, target, clock, catalog } = stage()
+      const claims = { link: 'cc'.repeat(16), ...target, expiresAtMs: START_MS + MINUTE_MS, allowDownload: false }
+      const key = new TextEncoder().encode('2026-11'.padEnd(32, '.'))
+      const tokens = [sealToken(claims, '2026-11', key)]
+      for (const passcode of [undefined, 'the right one']) {
+        const revoked = await links.create(target, { passcode })
+        await links.revoke(revoked.link.id)
+        const spent = await links.create(target, { passcode, maxViews: 1 })
+        await links.exchange(spent.token, passcode)
+        tokens.push(revoked.token, spent.token, (await links.create(target, { passcode, ttlMs: MINUTE_MS })).token)
+      }
+      await clock.move(MINUTE_MS)
+      const asked = new Set<string>()
+      for (const token of tokens) {
+        const before = catalog.calls.length
+        expect(await links.exchange(token, given)).toBeUndefined()
+        asked.add(catalog.calls.slice(before).join())
+      }
+      expect([...asked]).toEqual([given === undefined ? 'exchange,link' : 'beginPasscode,exchange'])
+    },
+  )
+})
+
 describe('a passcode', () => {
   const passcode = 'Äpfel im Garten'
 
