@@ -35,7 +35,7 @@ export interface ReadPorts extends GatherPorts {
 const MAX_RUN_SEGMENTS = 8
 const FIRST_RUN_SEGMENTS = 2
 /** Runs that are fetched ahead of the consumer. */
-const READ_AHEAD_RUNS = 4
+const READ_AHEAD_RUNS = 3
 
 /** Reads an asset that lies inside the manifest. */
 export function inlineAssetReader(asset: ManifestAsset, inline: Uint8Array): AssetReader {

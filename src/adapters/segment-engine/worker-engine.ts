@@ -21,8 +21,11 @@ import { SpareBuffers } from './spare-buffers.ts'
 
 /** Runs of segments that lie ready at a thread, so that it never waits for the next: one in work, one behind it. */
 const JOBS_PER_WORKER = 2
-/** Most bytes that wait for their next use, shared with the threads and sent to and fro. */
-const SPARE_SHARED_BYTES = 32 * 1024 * 1024
+/**
+ * Most bytes that wait for their next use, shared with the threads and sent to and fro. Of shared memory more than is ever under way: V8 does
+ * not count it, so what is left to the garbage collector piles up.
+ */
+const SPARE_SHARED_BYTES = 64 * 1024 * 1024
 const SPARE_PLAINTEXT_BYTES = 16 * 1024 * 1024
 
 export interface WorkerEngineOptions {

@@ -134,9 +134,8 @@ describe('ExtentPlacer', () => {
     await clock.advance(2000)
     await waiting
     const results = await placer.commit()
-    expect(results.map(({ sizeBytes }) => sizeBytes)).toEqual(
-      [17, 17, 17, undefined, 17].map((mib) => mib && mib * BLOCK),
-    )
+    const whole = (full + 1) * BLOCK
+    expect(results.map(({ sizeBytes }) => sizeBytes)).toEqual([whole, whole, whole, undefined, whole])
     expect((results[3]!.error as Error).message).toContain('node-3 takes no more bytes')
   })
 
@@ -230,8 +229,9 @@ describe('ExtentPlacer', () => {
     const controller = new AbortController()
     stores[0]!.fault = on('write', 'stall')
     const placer = place(4, controller.signal)
-    for (let number = 0; number < 16; number++) await placer.write(blocks(number))
-    const waiting = placer.write(blocks(16))
+    const full = LANE_BUFFER_BYTES / BLOCK
+    for (let number = 0; number < full; number++) await placer.write(blocks(number))
+    const waiting = placer.write(blocks(full))
     await settled()
     controller.abort(new Error('enough'))
     await expect(waiting).rejects.toThrow('enough')
