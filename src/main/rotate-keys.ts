@@ -158,7 +158,7 @@ export async function destroyOldKeys(
   if (toRewrap > 0) {
     throw new MosaikError(
       'E_CONFLICT',
-      `${toRewrap} recordings are still sealed to keys before epoch ${epoch}: nothing was destroyed. The running vault wraps them anew; \`npx mosaik rotate-keys --status\` says how far it is`,
+      `nothing was destroyed: recordings still sealed to keys before epoch ${epoch}: ${toRewrap}. The running vault wraps them anew; \`npx mosaik rotate-keys --status\` says how far it is`,
       { organisation, toRewrap },
     )
   }
