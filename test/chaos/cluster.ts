@@ -8,6 +8,7 @@ import { Redis } from 'ioredis'
 import pg from 'pg'
 import type { Group } from '../../src/main/groups.ts'
 import { Member, mosaik } from '../integration/processes/fleet.ts'
+import { compiled } from '../support/compiled.ts'
 import { createBucket } from '../support/services/buckets.ts'
 import type {
   Backend,
@@ -125,8 +126,7 @@ export class Cluster {
       MOSAIK_REDIS_URL: redis.url,
       MOSAIK_PASSPHRASE: PASSPHRASE,
       MOSAIK_THREADS: '1',
-      // Processes are started hundreds of times.
-      NODE_COMPILE_CACHE: join(folder, 'compiled'),
+      ...compiled,
     }
     const url = `http://127.0.0.1:${port}`
     const cluster = new Cluster({ folder, environment, databaseUrl, url, redis, postgres, nodes, backends })
