@@ -25,7 +25,7 @@ const JOBS_PER_WORKER = 2
  * Most bytes that wait for their next use, shared with the threads and sent to and fro. Of shared memory more than is ever under way: V8 does
  * not count it, so what is left to the garbage collector piles up.
  */
-const SPARE_SHARED_BYTES = 64 * 1024 * 1024
+const SPARE_SHARED_BYTES = 48 * 1024 * 1024
 const SPARE_PLAINTEXT_BYTES = 16 * 1024 * 1024
 
 export interface WorkerEngineOptions {
