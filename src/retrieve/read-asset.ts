@@ -1,6 +1,4 @@
 import { SEGMENT_PLAIN_BYTES } from '../crypto/floe.ts'
-import { checkFramedBlock, fragmentKey } from '../crypto/fragment-tag.ts'
-import type { Primitives } from '../crypto/primitives.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import type { ManifestAsset, SealedAsset } from '../domain/recording.ts'
@@ -9,21 +7,17 @@ import {
   EXTENT_SEGMENTS,
   blockLength,
   blockOffset,
-  encodeFragmentHeader,
   extentOf,
   innerBlockLength,
 } from '../format/fragment-header.ts'
 import { decodeAssetHeader, segmentCount, segmentLength } from '../format/asset-header.ts'
-import type { AttemptRow, LayoutCatalog, ObjectRow } from '../ports/catalog/layout.ts'
-import type { FramedBlock, SegmentEngine, SegmentOpener, SegmentToOpen } from '../ports/segment-engine.ts'
+import type { SegmentToOpen } from '../ports/segment-engine.ts'
 import type { Log } from '../ports/system.ts'
 import type { AssetReader } from '../ports/vault-reader.ts'
 import { Gather, type GatheredShare, type GatherPorts, type ShareSource } from './gather.ts'
+import { PinnedExtents, type ExtentPorts, type PinnedExtent } from './pinned-extents.ts'
 
-export interface ReadPorts extends GatherPorts {
-  readonly layout: LayoutCatalog
-  readonly engine: SegmentEngine
-  readonly primitives: Primitives
+export interface ReadPorts extends GatherPorts, ExtentPorts {
   /** Told of every share that is bad, also when others made up for it. */
   readonly log: Log
 }
@@ -100,27 +94,23 @@ class Reading {
   readonly #ports: ReadPorts
   readonly #sealed: SealedAsset
   readonly #attempt: Id
-  readonly #aad: Uint8Array
   readonly #signal: AbortSignal
   readonly #segmentCount: number
-  readonly #extents = new Map<number, Promise<PinnedExtent>>()
-  readonly #openers: SegmentOpener[] = []
+  readonly #extents: PinnedExtents
   /** Objects that gave wrong bytes: asked last from then on. */
   readonly #doubtful = new Set<string>()
-  #attemptRow: Promise<AttemptRow> | undefined
-  #fragments: Promise<ObjectRow[]> | undefined
 
   constructor(ports: ReadPorts, sealed: SealedAsset, attempt: Id, aad: Uint8Array, signal: AbortSignal) {
     this.#ports = ports
     this.#sealed = sealed
     this.#attempt = attempt
-    this.#aad = aad
+    this.#extents = new PinnedExtents(ports, sealed, attempt, aad)
     this.#signal = signal
     this.#segmentCount = segmentCount(sealed.sealedBytes)
   }
 
   close(): void {
-    for (const opener of this.#openers) opener.close()
+    this.#extents.close()
   }
 
   /** Segments `first` … `last` in order, fetched ahead. */
@@ -153,18 +143,16 @@ class Reading {
   async #fetchRun(run: Run): Promise<PlainPiece[]> {
     const number = extentOf(run.first)
     const tried = new Set<string>()
-    let extent = await this.#extent(number)
+    let extent = await this.#extents.of(number)
     while (true) {
       try {
         return await this.#fetchFrom(extent, run)
       } catch (error) {
         if (!isMosaikError(error, 'E_SHARES_TOO_FEW', 'E_SEGMENT_TAG') || this.#signal.aborted) throw error
         tried.add(extent.layout)
-        this.#fragments = this.#ports.layout.fragments(this.#attempt)
-        const other = await this.#pinExtent(number, tried)
+        const other = await this.#extents.another(number, tried)
         if (!other) throw error
         extent = other
-        this.#extents.set(number, Promise.resolve(other))
       }
     }
   }
@@ -182,7 +170,7 @@ class Reading {
         sources: extent.sources.map((source) => ({ ...source, isDoubtful: this.#doubtful.has(source.key) })),
         range: { offsetBytes, lengthBytes },
         memory: (sizeBytes) => this.#ports.engine.takeMemory(sizeBytes),
-        relocate: (source) => this.#relocate(extent, source),
+        relocate: (source) => this.#extents.relocate(extent, source),
         lacking: (source, { code }) => this.#tell(source, run.first, code),
       },
       this.#signal,
@@ -275,7 +263,7 @@ class Reading {
         }
         const isBad = (index: number): boolean => {
           const block = blocks.find((one) => one.index === index)
-          return !block || !this.#findVerifyKey(extent, keying, segment, block)
+          return !block || !this.#extents.findVerifyKey(extent, keying, segment, block)
         }
         drop(opened.badIndices.filter(isBad), 'E_BLOCK_TAG')
       } catch (error) {
@@ -307,135 +295,6 @@ class Reading {
     if (code === 'E_SEGMENT_TAG') this.#ports.log.error('read.forged-share', fields)
     else this.#ports.log.warn('read.bad-share', fields)
   }
-
-  #extent(number: number): Promise<PinnedExtent> {
-    let extent = this.#extents.get(number)
-    if (!extent) {
-      extent = this.#pinExtent(number, new Set()).then((pinned) => {
-        if (!pinned) throw new MosaikError('E_INTERNAL', `nothing is known of extent ${number}`)
-        return pinned
-      })
-      this.#extents.set(number, extent)
-    }
-    return extent
-  }
-
-  /**
-   * The sharing that has the most fragments of this extent to spare, among the layouts that were not tried yet; `undefined` when all were.
-   * @throws E_SHARES_TOO_FEW when none has k and none was tried
-   */
-  async #pinExtent(number: number, tried: ReadonlySet<string>): Promise<PinnedExtent | undefined> {
-    this.#attemptRow ??= this.#ports.layout.attempt(this.#attempt).then((row) => {
-      if (!row) throw new MosaikError('E_INTERNAL', 'the manifest names an attempt that the catalog does not know')
-      return row
-    })
-    this.#fragments ??= this.#ports.layout.fragments(this.#attempt)
-    // Together: while one is awaited, the other may fail.
-    const [attempt, fragments] = await Promise.all([this.#attemptRow, this.#fragments])
-    const bySharing = Map.groupBy(fragments.filter(isOfExtent(number)), ({ sharing }) => sharing ?? '')
-    const candidates = [...bySharing]
-      .map(([sharing, rows]) => ({
-        sharing,
-        rows,
-        // Of this sharing: the recording may be on its way to another one.
-        scheme: rows[0]?.scheme ?? attempt.scheme,
-        layout: rows.map(({ node, key }) => `${node} ${key}`).join(),
-        indicesCount: new Set(rows.map(({ index }) => index)).size,
-      }))
-      .toSorted((a, b) => b.indicesCount - b.scheme.k - (a.indicesCount - a.scheme.k))
-    const best = candidates.find(({ layout, indicesCount, scheme }) => indicesCount >= scheme.k && !tried.has(layout))
-    if (!best) {
-      if (tried.size > 0) return undefined
-      const { indicesCount: came, scheme } = candidates[0] ?? { indicesCount: 0, scheme: attempt.scheme }
-      throw new MosaikError(
-        'E_SHARES_TOO_FEW',
-        `${scheme.k} fragments are needed and the catalog knows ${came} of extent ${number}`,
-        { needed: scheme.k, came },
-      )
-    }
-    const place = { scheme: best.scheme, number, sharing: best.sharing }
-    const firstKeys = new Map(Array.from({ length: best.scheme.n }, (_, index) => [index, 0]))
-    return {
-      ...place,
-      layout: best.layout,
-      sources: await this.#sourcesOf(best.rows),
-      keying: this.#keyingOf(place, firstKeys),
-    }
-  }
-
-  async #sourcesOf(rows: readonly ObjectRow[]): Promise<ShareSource[]> {
-    const names = new Map((await this.#ports.pool.nodes()).map((node) => [node.id, node.name]))
-    return rows.map(({ index, node, key }) => ({ index, node, nodeName: names.get(node) ?? node, key }))
-  }
-
-  /** Where the share lies by now, when the layout has changed since it was pinned. */
-  async #relocate(extent: PinnedExtent, lost: ShareSource): Promise<ShareSource | undefined> {
-    const rows = (await this.#ports.layout.fragments(this.#attempt)).filter(isOfExtent(extent.number))
-    const moved = rows.filter(
-      ({ sharing, index, node, key }) =>
-        sharing === extent.sharing &&
-        index === lost.index &&
-        (node !== lost.node || key !== lost.key) &&
-        !extent.sources.some((source) => source.node === node && source.key === key),
-    )
-    return (await this.#sourcesOf(moved))[0]
-  }
-
-  /** Whether another of the attempt's verify keys than the one in `keying` verifies the block; the extent then uses that one for its share. */
-  #findVerifyKey(extent: PinnedExtent, keying: Keying, segment: number, { index, bytes }: FramedBlock): boolean {
-    const { primitives } = this.#ports
-    for (const number of this.#sealed.verifyKeys.keys()) {
-      if (number === keying.keyNumbers.get(index)) continue
-      const key = primitives.gcm(this.#fragmentKey(extent, index, number))
-      if (!checkFramedBlock(primitives, key, segment, bytes)) continue
-      // Another run may have come to the same meanwhile.
-      const { keyNumbers } = extent.keying
-      if (keyNumbers.get(index) !== number)
-        extent.keying = this.#keyingOf(extent, new Map(keyNumbers).set(index, number))
-      return true
-    }
-    return false
-  }
-
-  #keyingOf(extent: ExtentPlace, keyNumbers: ReadonlyMap<number, number>): Keying {
-    const { scheme, number } = extent
-    const fragmentKeys = new Map(
-      Array.from(keyNumbers, ([index, keyNumber]) => [index, this.#fragmentKey(extent, index, keyNumber)]),
-    )
-    const { dek, floeHeader } = this.#sealed
-    const cipher = { dek, floeHeader, aad: this.#aad }
-    const opener = this.#ports.engine.opener(cipher, { scheme, extent: number, fragmentKeys })
-    this.#openers.push(opener)
-    return { keyNumbers, opener }
-  }
-
-  #fragmentKey({ scheme, number, sharing }: ExtentPlace, index: number, keyNumber: number): Uint8Array {
-    const verifyKey = this.#sealed.verifyKeys[keyNumber]
-    if (!verifyKey) throw new MosaikError('E_FORMAT_FIELD', 'the manifest names no verify key')
-    const header = encodeFragmentHeader({ attempt: this.#attempt, sharing, extent: number, index, scheme })
-    return fragmentKey(this.#ports.primitives, verifyKey, header)
-  }
-}
-
-/** Which shares are combined with which. */
-interface ExtentPlace {
-  readonly scheme: AttemptRow['scheme']
-  readonly number: number
-  readonly sharing: Id
-}
-
-/** Which of the attempt's verify keys each share is checked with, by index; the first until another one is found. */
-interface Keying {
-  readonly keyNumbers: ReadonlyMap<number, number>
-  readonly opener: SegmentOpener
-}
-
-/** One extent as a read sees it: where its shares lie, and the keys that they are checked with. */
-interface PinnedExtent extends ExtentPlace {
-  /** Tells layouts apart. */
-  readonly layout: string
-  readonly sources: readonly ShareSource[]
-  keying: Keying
 }
 
 /** What the caller may give back must not share its memory with another piece. */
@@ -456,8 +315,4 @@ function asOnePiece(
     endBytes += plaintext.length
   }
   return endBytes === buffer.byteLength ? [{ first, plaintext: new Uint8Array(buffer) }] : undefined
-}
-
-function isOfExtent(number: number): (row: ObjectRow) => boolean {
-  return ({ role }) => role.kind === 'fragment' && role.extent === number
 }
