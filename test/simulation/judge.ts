@@ -1,6 +1,8 @@
 import { acceptsReads } from '../../src/domain/node.ts'
 import type { Id } from '../../src/domain/ids.ts'
+import { UPLOAD_TTL_MS } from '../../src/http/uploads/upload-store.ts'
 import { commitState } from '../../src/pipeline/commit-state.ts'
+import { createIntake } from '../../src/pipeline/intake.ts'
 import type { RecordingRow } from '../../src/ports/catalog/recordings.ts'
 import { createVaultReader } from '../../src/retrieve/open-recording.ts'
 import { collect } from '../../src/upkeep/blind/collect.ts'
@@ -15,7 +17,7 @@ import { rebalanceIfWanted } from '../../src/main/upkeep-rebalance.ts'
 import type { VaultReader } from '../../src/ports/vault-reader.ts'
 import { rewrap } from '../../src/upkeep/keyed/rewrap.ts'
 import { SimulatedClock } from './time.ts'
-import { judgeUploads } from './uploads.ts'
+import { SimulatedUploads } from './uploads.ts'
 import type { World } from './world.ts'
 
 const HOUR_MS = 3_600_000
@@ -195,5 +197,23 @@ async function judgeReads(world: World): Promise<void> {
       if (error)
         world.violate('unreadable', `${recording} with ${away.size} nodes away: ${error.code} ${error.message}`)
     }
+  }
+}
+
+/** A day later nothing is left of any upload: no bytes, and no row. */
+async function judgeUploads(world: World): Promise<void> {
+  const ports = world.outside()
+  const clock = new SimulatedClock(world.time)
+  clock.skewMs = 2 * UPLOAD_TTL_MS
+  const spool = world.parts.spool.open()
+  // Clients that went away before they were told: the sweep finds the recording of theirs.
+  const announce = (): void => world.violate('duplicate', 'a sweep of uploads made a recording')
+  const intake = createIntake({ ...ports, announce })
+  const uploads = new SimulatedUploads({ ...ports, uploads: ports.catalog.uploads, spool, intake, clock })
+  await world.drive('sweep', UPLOAD_TTL_MS, uploads.sweep())
+  for (const id of world.parts.spool.kept.keys()) world.violate('spool-kept', `bytes of upload ${id}`)
+  for (const state of ['receiving', 'complete', 'consumed', 'aborted'] as const) {
+    for (const { id } of await world.catalog.uploads.uploads(state, Number.MAX_SAFE_INTEGER))
+      world.violate('upload-kept', `${id} is ${state}`)
   }
 }

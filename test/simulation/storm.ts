@@ -4,8 +4,9 @@ import { MARKER_NAME } from '../../src/format/object-names.ts'
 import { createNodeLife } from '../../src/main/node-life.ts'
 import { rotateKeys } from '../../src/main/rotate-keys.ts'
 import type { NodeLife } from '../../src/ports/node-life.ts'
+import type { Deposit } from './deposit.ts'
 import { driverOf, type Running } from './vault.ts'
-import type { Deposit, World } from './world.ts'
+import type { World } from './world.ts'
 import type { WorldEvent } from './weather.ts'
 
 const DAY_MS = 24 * 3_600_000

@@ -4,24 +4,35 @@ import { MosaikError } from '../../src/domain/errors.ts'
 import { toHex, type Id } from '../../src/domain/ids.ts'
 import { settle, type FinishPorts } from '../../src/http/uploads/finish.ts'
 import { checkedMetadata } from '../../src/http/uploads/metadata.ts'
-import { UPLOAD_TTL_MS, UploadStore } from '../../src/http/uploads/upload-store.ts'
-import { createIntake } from '../../src/pipeline/intake.ts'
+import { UploadStore } from '../../src/http/uploads/upload-store.ts'
+import type { Catalog } from '../../src/ports/catalog.ts'
 import type { SourceFile } from '../../src/ports/source.ts'
 import type { Spool } from '../../src/ports/spool.ts'
-import type { SimulatedProcess } from './process.ts'
-import { SimulatedClock } from './time.ts'
-import type { Deposit, World } from './world.ts'
+import type { Random } from '../../src/ports/system.ts'
+import type { Deposit } from './deposit.ts'
+import type { SimulatedProcess, WorldView } from './process.ts'
 
 const OWNER = 'aa'.repeat(16)
 const LONGEST_APPEND_MS = 400
 const PIECE_BYTES = 100_000
 
+/** What uploads know of the world around them. */
+export interface UploadWorld extends Pick<WorldView, 'time' | 'chance'> {
+  readonly catalog: Catalog
+  readonly organisation: Id
+  readonly deposits: readonly Deposit[]
+  violate(name: string, detail: string): void
+}
+
+/** What an upload's end needs, and ids. */
+type UploadPorts = FinishPorts & { readonly random: Random }
+
 /** Where uploads wait, on a disk that outlives every process: what one sends counts when it has come, as a complete extent does. */
 export class SimulatedSpool {
   readonly kept = new Map<Id, Uint8Array>()
-  readonly #world: World
+  readonly #world: UploadWorld
 
-  constructor(world: World) {
+  constructor(world: UploadWorld) {
     this.#world = world
   }
 
@@ -91,19 +102,19 @@ export class SimulatedSpool {
 
 /** The uploads of one process of the API, as `src/http/uploads/uploads.ts` puts them together around tus. */
 export class SimulatedUploads {
-  readonly #ports: FinishPorts
+  readonly #ports: UploadPorts
   readonly #store: UploadStore
   readonly #busy = new Map<Id, number>()
 
-  constructor(ports: FinishPorts) {
+  constructor(ports: UploadPorts) {
     this.#ports = ports
     this.#store = new UploadStore(ports, (upload) => this.#busy.has(upload))
   }
 
   /** POST */
-  async begin(world: World, deposit: Deposit): Promise<Id> {
+  async begin(world: UploadWorld, deposit: Deposit): Promise<Id> {
     if (world.chance.chance(0.1)) void this.#store.deleteExpired().catch(() => undefined)
-    const id = toHex(world.parts.random.bytes(16))
+    const id = toHex(this.#ports.random.bytes(16))
     const metadata = checkedMetadata({
       ...{ filename: 'meeting.mp4', title: `Meeting ${deposit.externalId}`, host: 'host', hostName: 'Ada' },
       ...{ source: 'simulated', externalId: deposit.externalId },
@@ -114,7 +125,7 @@ export class SimulatedUploads {
   }
 
   /** GET, and PATCH where bytes are missing. @returns the recording; undefined when there is none yet, null when the upload is gone */
-  async goOn(world: World, { content }: Deposit, id: Id): Promise<Id | undefined | null> {
+  async goOn(world: UploadWorld, { content }: Deposit, id: Id): Promise<Id | undefined | null> {
     return await this.#while(id, async () => {
       const { uploads, spool } = this.#ports
       const row = await uploads.upload(id)
@@ -145,23 +156,5 @@ export class SimulatedUploads {
       if (others === 0) this.#busy.delete(id)
       else this.#busy.set(id, others)
     }
-  }
-}
-
-/** A day later nothing is left of any upload: no bytes, and no row. */
-export async function judgeUploads(world: World): Promise<void> {
-  const ports = world.outside()
-  const clock = new SimulatedClock(world.time)
-  clock.skewMs = 2 * UPLOAD_TTL_MS
-  const spool = world.parts.spool.open()
-  // Clients that went away before they were told: the sweep finds the recording of theirs.
-  const announce = (): void => world.violate('duplicate', 'a sweep of uploads made a recording')
-  const intake = createIntake({ ...ports, announce })
-  const uploads = new SimulatedUploads({ ...ports, uploads: ports.catalog.uploads, spool, intake, clock })
-  await world.drive('sweep', UPLOAD_TTL_MS, uploads.sweep())
-  for (const id of world.parts.spool.kept.keys()) world.violate('spool-kept', `bytes of upload ${id}`)
-  for (const state of ['receiving', 'complete', 'consumed', 'aborted'] as const) {
-    for (const { id } of await world.catalog.uploads.uploads(state, Number.MAX_SAFE_INTEGER))
-      world.violate('upload-kept', `${id} is ${state}`)
   }
 }

@@ -10,6 +10,7 @@ import type { Catalog } from '../../src/ports/catalog.ts'
 import type { WorkInput } from '../../src/ports/catalog/recordings.ts'
 import type { SourceAccess, SourceFile } from '../../src/ports/source.ts'
 import type { VaultReader } from '../../src/ports/vault-reader.ts'
+import type { Deposit } from './deposit.ts'
 import { INSTALLATION, turningKeyring, type SimulationKeys } from './keys.ts'
 import { PLAYABLE, renditionOf, simulatedMedia } from './media.ts'
 import { SimulatedNode } from './node.ts'
@@ -30,18 +31,6 @@ const SCHEMES: readonly Scheme[] = [
 /** Nodes beyond the n of the scheme: one may be lost and one drained. */
 const SPARE_NODES = 2
 const RESTART_MS = 20_000
-
-/** Something that a client wants kept, and what became of it. */
-export interface Deposit {
-  readonly externalId: string
-  readonly path: string
-  readonly content: Uint8Array
-  readonly isPlayable: boolean
-  /** Else it lies with its source, which is asked for it. */
-  readonly isUploaded: boolean
-  /** Recordings that were acknowledged for it: one, and it must be kept. */
-  readonly acknowledged: Set<Id>
-}
 
 /** Mistakes of the program that no fault excuses. */
 const MISTAKES = /TypeError|RangeError|ReferenceError|SyntaxError|AssertionError/
