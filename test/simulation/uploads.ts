@@ -69,7 +69,7 @@ export class SimulatedSpool {
     return Promise.resolve(this.kept.get(upload)?.length ?? 0)
   }
 
-  /** What the vault was told it may read again until its receipt is let go of by the release alone. */
+  /** Of a recording without a receipt the upload that its store work reads may not go. */
   async remove(upload: Id): Promise<void> {
     const { catalog, deposits } = this.#world
     const recordings = deposits.flatMap(({ acknowledged }) => [...acknowledged])
