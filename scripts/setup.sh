@@ -76,6 +76,7 @@ find_missing() {
   has redis-server || need redis-server
   [ "$mode" = test ] || return 0
   has bwrap || need bubblewrap
+  has socat || need socat
   has_browser || need chromium
   has ceph-mon || need ceph-mon
   has ceph-osd || need ceph-osd
@@ -192,7 +193,7 @@ missing_on_macos() {
       redis-server) formulas="$formulas redis" ;;
       postgresql) formulas="$formulas postgresql@17" ;;
       softhsm2) formulas="$formulas softhsm" ;;
-      bubblewrap) ;; # Linux only
+      bubblewrap | socat) ;; # Linux only
       *) others="$others $name" ;;
     esac
   done
@@ -247,11 +248,14 @@ is_node_24 || fail "the npm package \`node\` did not bring Node 24 for $(uname -
 if [ $fresh = yes ]; then printf '%s\n' "$lock_sum" >"$stamp"; fi
 
 # The sandbox of ffmpeg: better with it, possible without it, so it is tried for once and never insisted on.
-tried=node_modules/.mosaik-sandbox-tried
-if [ "$mode" = run ] && ! has bwrap && [ ! -f "$tried" ] && has apt-get && may_be_root; then
-  say "installing bubblewrap (apt-get)"
-  apt_install bubblewrap 2>/dev/null || say "bubblewrap could not be installed; ffmpeg will run without its sandbox"
-  touch "$tried"
+refused=node_modules/.mosaik-sandbox-refused
+has_sandbox() { has bwrap && has socat; }
+if [ "$mode" = run ] && ! has_sandbox && [ ! -f "$refused" ] && has apt-get && may_be_root; then
+  say "installing bubblewrap and socat (apt-get)"
+  apt_install bubblewrap socat 2>/dev/null || {
+    say "bubblewrap and socat could not be installed; ffmpeg will run without its sandbox"
+    touch "$refused"
+  }
 fi
 
 if [ $playwright_browser = yes ] && [ -z "$(ls -d "$HOME"/.cache/ms-playwright/chromium* 2>/dev/null)" ]; then

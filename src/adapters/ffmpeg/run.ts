@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcess, ChildProcessByStdio } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { MosaikError } from '../../domain/errors.ts'
@@ -32,6 +32,8 @@ export interface ToolRun {
   readonly outputBytes: number
 }
 
+type ToolProcess = ChildProcessByStdio<null, Readable, Readable>
+
 const TAIL_CHARACTERS = 8192
 
 /**
@@ -59,14 +61,14 @@ export async function* runTool(
     try {
       const url = host.confinement.url(server.secretPath, server.port)
       const program = host.programs[run.program]
-      const { file, args, outputFd } = host.confinement.command(program, run.argumentList(url), place.socketPath)
+      const { file, args } = host.confinement.command(program, run.argumentList(url), place.socketPath)
       const child = spawn(file, args, {
-        stdio: [...Array.from({ length: outputFd }, () => 'ignore' as const), 'pipe', 'pipe'],
+        stdio: ['ignore', 'pipe', 'pipe'],
         env: { PATH: host.searchPath, LC_ALL: 'C' },
         cwd: '/',
         detached: true,
       })
-      yield* watch(host, run, child, outputFd, () => server.failure(), signal)
+      yield* watch(host, run, child, () => server.failure(), signal)
     } finally {
       ended.abort()
       await server.close()
@@ -86,12 +88,11 @@ export async function runForBytes(host: ToolHost, run: ToolRun, signal: AbortSig
 async function* watch(
   host: ToolHost,
   run: ToolRun,
-  child: ChildProcess,
-  outputFd: number,
+  child: ToolProcess,
   readFailure: () => unknown,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const [stdout, stderr] = [child.stdio[outputFd], child.stdio[outputFd + 1]] as [Readable, Readable]
+  const { stdout, stderr } = child
   let tail = ''
   stderr.setEncoding('latin1')
   stderr.on('data', (text: string) => {

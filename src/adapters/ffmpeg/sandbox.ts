@@ -24,18 +24,15 @@ export interface Programs {
   /** Lets the tool die with us where no sandbox does. */
   readonly setpriv: string | undefined
   readonly bwrap: string | undefined
+  /** These two carry the tool's connections out of the sandbox. */
+  readonly bash: string | undefined
+  readonly socat: string | undefined
 }
 
 /** A command ready to be spawned. */
 export interface Command {
   readonly file: string
   readonly args: readonly string[]
-  /**
-   * The file descriptor that the tool's standard output has to be given as; standard error is the next. Not 1 where
-   * the forwarder stands in between: Node makes its own standard streams non-blocking, they would be the tool's too,
-   * and ffprobe leaves out what it cannot write at once.
-   */
-  readonly outputFd: 1 | 3
 }
 
 /** Where a tool's command runs, and how it reaches its input. */
@@ -58,25 +55,25 @@ export interface ConfinementOptions {
   readonly searchPath: string
   /** Where the socket folders are made, mode 0700. Sockets only: nothing of a recording is ever there. */
   readonly socketFolder: string
-  /** Node 24 or newer; runs the forwarder. */
-  readonly nodePath: string
   readonly memoryBytes: number
   readonly wanted: 'auto' | 'bubblewrap' | 'loopback'
 }
 
 /** @throws E_SETUP naming what to install when ffmpeg or ffprobe is not there. */
 export async function findPrograms(searchPath: string): Promise<Programs> {
-  const [ffmpeg, ffprobe, prlimit, nice, setpriv, bwrap] = await Promise.all(
-    ['ffmpeg', 'ffprobe', 'prlimit', 'nice', 'setpriv', 'bwrap'].map((name) => findProgram(name, searchPath)),
+  const [ffmpeg, ffprobe, prlimit, nice, setpriv, bwrap, bash, socat] = await Promise.all(
+    ['ffmpeg', 'ffprobe', 'prlimit', 'nice', 'setpriv', 'bwrap', 'bash', 'socat'].map((name) =>
+      findProgram(name, searchPath),
+    ),
   )
   if (ffmpeg === undefined || ffprobe === undefined) {
     throw new MosaikError(
       'E_SETUP',
       `${ffmpeg === undefined ? 'ffmpeg' : 'ffprobe'} was not found in ${searchPath}: install the package ffmpeg ` +
-        '(Debian and Ubuntu: apt-get install ffmpeg bubblewrap; macOS: brew install ffmpeg)',
+        '(Debian and Ubuntu: apt-get install ffmpeg bubblewrap socat; macOS: brew install ffmpeg)',
     )
   }
-  return { ffmpeg, ffprobe, prlimit, nice, setpriv, bwrap }
+  return { ffmpeg, ffprobe, prlimit, nice, setpriv, bwrap, bash, socat }
 }
 
 async function findProgram(name: string, searchPath: string): Promise<string | undefined> {
@@ -104,10 +101,13 @@ export async function detectConfinement(
   const loopback = loopbackConfinement(options)
   if (options.wanted === 'loopback') return { confinement: loopback, reason: 'by configuration', startMs: 0 }
   let reason: string
-  if (options.programs.bwrap === undefined) {
+  const { bwrap, bash, socat } = options.programs
+  if (bwrap === undefined) {
     reason = 'bubblewrap is not installed'
+  } else if (bash === undefined || socat === undefined) {
+    reason = `bubblewrap needs ${socat === undefined ? 'socat' : 'bash'}, which is not installed`
   } else {
-    const sandbox = await bubblewrapConfinement(options, options.programs.bwrap)
+    const sandbox = await bubblewrapConfinement(options, { bwrap, bash, socat })
     const begun = options.clock.monotonicMs()
     const works = await tryOut(sandbox, options)
     if (works) return { confinement: sandbox, reason: null, startMs: options.clock.monotonicMs() - begun }
@@ -131,7 +131,7 @@ async function tryOut(sandbox: Confinement, options: ConfinementOptions): Promis
     const timeout = new AbortController()
     const works = await new Promise<boolean>((resolve) => {
       const child = spawn(file, args, {
-        stdio: Array<'ignore'>(5).fill('ignore'),
+        stdio: 'ignore',
         env: { PATH: options.searchPath },
         detached: true,
       })
@@ -176,7 +176,7 @@ function loopbackConfinement({ programs, memoryBytes }: ConfinementOptions): Con
     command(program, args) {
       const orphan = programs.setpriv === undefined ? [] : [programs.setpriv, '--pdeathsig', 'KILL']
       const [file = program, ...rest] = [...orphan, ...limited(programs, memoryBytes, program, args)]
-      return { file, args: rest, outputFd: 1 }
+      return { file, args: rest }
     },
   }
 }
@@ -185,17 +185,19 @@ function loopbackConfinement({ programs, memoryBytes }: ConfinementOptions): Con
  * Bubblewrap: no network, no home, no environment, no capabilities, user "nobody", a root of system libraries that
  * cannot be written to; what is started dies with us.
  */
-async function bubblewrapConfinement(options: ConfinementOptions, bwrap: string): Promise<Confinement> {
+async function bubblewrapConfinement(
+  options: ConfinementOptions,
+  { bwrap, bash, socat }: { readonly bwrap: string; readonly bash: string; readonly socat: string },
+): Promise<Confinement> {
   const { programs, memoryBytes } = options
-  const forwarder = fileURLToPath(new URL('./forwarder.mjs', import.meta.url))
+  const forwarder = fileURLToPath(new URL('./forwarder.sh', import.meta.url))
   const fixed = [
     ...['--unshare-all', '--unshare-user', '--uid', '65534', '--gid', '65534', '--cap-drop', 'ALL'],
     ...['--die-with-parent', '--new-session', '--clearenv', '--setenv', 'PATH', '/usr/bin:/bin'],
     ...(await systemFolders()),
     ...['--dev', '/dev', '--tmpfs', '/tmp', '--chdir', '/tmp'],
-    ...(await outsideUsr([programs.ffmpeg, programs.ffprobe])),
-    ...['--ro-bind', await realpath(options.nodePath), `${INNER_FOLDER}/node`],
-    ...['--ro-bind', forwarder, `${INNER_FOLDER}/forwarder.mjs`],
+    ...(await outsideUsr([programs.ffmpeg, programs.ffprobe, bash, socat])),
+    ...['--ro-bind', forwarder, `${INNER_FOLDER}/forwarder.sh`],
   ]
   return {
     name: 'bubblewrap',
@@ -207,12 +209,10 @@ async function bubblewrapConfinement(options: ConfinementOptions, bwrap: string)
     command(program, args, socketPath = '') {
       return {
         file: bwrap,
-        outputFd: 3,
         args: [
           ...fixed,
           ...['--bind', socketPath, `${INNER_FOLDER}/input`, '--'],
-          ...[`${INNER_FOLDER}/node`, '--max-old-space-size=64', '--no-warnings', `${INNER_FOLDER}/forwarder.mjs`],
-          ...[`${INNER_FOLDER}/input`, String(INNER_PORT)],
+          ...[bash, `${INNER_FOLDER}/forwarder.sh`, socat, `${INNER_FOLDER}/input`, String(INNER_PORT)],
           ...limited(programs, memoryBytes, program, args),
         ],
       }

@@ -19,8 +19,6 @@ export interface FfmpegToolOptions {
   readonly searchPath?: string
   /** Where folders (mode 0700) for sockets are made; the path has to be short. Default "/tmp". */
   readonly socketFolder?: string
-  /** Node 24 or newer, for the forwarder. Default: the one that runs us. */
-  readonly nodePath?: string
   /** Threads of one decoder, and of one encoder. Default 2. */
   readonly threads?: number
   /** Address space of one run. Default 4 GiB. */
@@ -46,7 +44,6 @@ export async function createFfmpegTool(options: FfmpegToolOptions): Promise<Medi
     clock: options.clock,
     searchPath,
     socketFolder: options.socketFolder ?? '/tmp',
-    nodePath: options.nodePath ?? process.execPath,
     memoryBytes,
     wanted: options.confinement ?? 'auto',
   })

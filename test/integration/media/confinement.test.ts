@@ -30,7 +30,7 @@ beforeAll(async () => {
   await mkdir(socketFolder)
   const detected = await detectConfinement({
     ...{ programs: await findPrograms(DEFAULT_SEARCH_PATH), clock: host.clock, searchPath: DEFAULT_SEARCH_PATH },
-    ...{ socketFolder, nodePath: process.execPath, memoryBytes: 4 * 1024 ** 3, wanted: 'auto' },
+    ...{ socketFolder, memoryBytes: 4 * 1024 ** 3, wanted: 'auto' },
   })
   sandbox = detected.confinement
 })
@@ -223,11 +223,11 @@ describe('the sandbox', () => {
       await writeFile(place.socketPath ?? '', '')
       const { file, args } = sandbox.command('/bin/sh', ['-c', command.join(' ')], place.socketPath)
       const child = spawn(file, args, {
-        stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'ignore'],
+        stdio: ['ignore', 'pipe', 'ignore'],
         env: { PATH: DEFAULT_SEARCH_PATH, SECRET: 'CANARY' },
       })
       let text = ''
-      child.stdio[3]?.on('data', (bytes: Buffer) => (text += bytes.toString()))
+      child.stdout.on('data', (bytes: Buffer) => (text += bytes.toString()))
       const code = await new Promise<number>((resolve) => {
         child.on('close', (exitCode) => {
           resolve(exitCode ?? 1)
