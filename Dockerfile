@@ -35,6 +35,7 @@ USER node
 # The same flags as bin/mosaik gives.
 ENV NODE_ENV=production MOSAIK_DATA=/data
 ENV NODE_OPTIONS="--max-semi-space-size=2 --disable-warning=ExperimentalWarning"
+ENV GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 EXPOSE 8420
 # Signals reach the process itself: it hands back its work on SIGTERM.
 CMD ["node", "workers/api.ts"]

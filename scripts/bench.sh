@@ -3,4 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh check
+# as bin/mosaik does
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+export GLIBC_TUNABLES
 exec node_modules/.bin/node --max-semi-space-size=2 --disable-warning=ExperimentalWarning scripts/bench/main.ts "$@"

@@ -14,4 +14,7 @@ export PATH
 # ... which start in half the time with what is compiled already.
 NODE_COMPILE_CACHE=$PWD/build/compile-cache
 export NODE_COMPILE_CACHE
+# ... and to start one costs less (bin/mosaik).
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+export GLIBC_TUNABLES
 exec vitest run "$@" </dev/null
