@@ -12,6 +12,7 @@ import { progressOf } from '../upkeep/blind/scrub.ts'
 import { shareGroups } from '../upkeep/blind/share-groups.ts'
 import { DAY_MS } from './upkeep-health.ts'
 import { REPAIR_BYTES_PER_SECOND } from './upkeep-requests.ts'
+import { counted } from './screen.ts'
 
 export interface DoctorPorts {
   readonly catalog: Catalog
@@ -152,11 +153,11 @@ function adviceOf(report: Omit<HealthReport, 'advice'>, scrubPeriodMs: number): 
   for (const { what, name, recordingsLost } of report.losses) {
     if (recordingsLost === 0) continue
     advice.push(
-      `if ${what === 'node' ? 'node' : `everything of ${what}`} ${name} vanished, ${recordingsLost} recordings would be lost`,
+      `if ${what === 'node' ? 'node' : `everything of ${what}`} ${name} vanished, ${counted(recordingsLost, 'recording')} would be lost`,
     )
   }
   const violations = report.backlog.find(({ kind }) => kind === 'violation')
-  if (violations) advice.push(`${violations.count} sharings are against the placement rule, and are shared anew`)
+  if (violations) advice.push(`${counted(violations.count, 'sharing')} against the placement rule: shared anew`)
   const { passEndedAtMs, startedAtMs } = report.scrub
   const scrubbedAtMs = passEndedAtMs ?? startedAtMs
   if (scrubbedAtMs !== null && report.atMs - scrubbedAtMs > scrubPeriodMs) {

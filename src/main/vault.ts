@@ -3,14 +3,10 @@ import { join } from 'node:path'
 import { createArgon2Passcodes } from '../adapters/argon2-passcode.ts'
 import { createBullQueue } from '../adapters/bullmq/queue.ts'
 import { createFfmpegTool } from '../adapters/ffmpeg/tool.ts'
-import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
-import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
-import { passphraseOf, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
-import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
+import type { KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import { MemoryRateCounter } from '../adapters/memory-rate-counter.ts'
 import { createPrometheusMetrics } from '../adapters/metrics.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { createNodeDriver } from '../adapters/open-store.ts'
 import { startRedisChild } from '../adapters/redis-child.ts'
@@ -31,7 +27,6 @@ import type { NodeRow } from '../ports/catalog/access.ts'
 import type { HealthSource } from '../ports/health.ts'
 import type { JobQueue } from '../ports/jobs.ts'
 import type { Keyring } from '../ports/keyring.ts'
-import type { Metrics } from '../ports/metrics.ts'
 import type { AccessOperations } from '../ports/access-operations.ts'
 import type { NodeOperations } from '../ports/node-operations.ts'
 import type { RateCounter } from '../ports/rate-counter.ts'
@@ -49,6 +44,7 @@ import { startMetricsServer } from './metrics-server.ts'
 import { CatalogNodePool } from './node-pool.ts'
 import { noMedia, noQueue, noSpool, noUpkeep } from './not-here.ts'
 import { createNodeOperations } from './nodes.ts'
+import { openKeyring } from './open-keyring.ts'
 import { spreadCards, type OrganisationPorts } from './organisations.ts'
 import { announcer, queueTable, startWorkers } from './queues.ts'
 import { readiness } from './readiness.ts'
@@ -144,7 +140,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     closing.push(() => plainCatalog.close())
     await plainCatalog.migrate()
     const catalog = metrics ? measuredCatalog(plainCatalog, metrics, clock) : plainCatalog
-    const keyring = await openKeyring(options, catalog, metrics)
+    const keyring = await openKeyring({ ...options, mayNotMake: options.groups !== undefined }, catalog, metrics)
     closing.push(() => Promise.resolve(keyring.close()))
     const installationId = await catalog.installation.installation(toHex(random.bytes(16)))
     const usesQueue = does('api', 'store', 'transcode')
@@ -323,37 +319,6 @@ const closedIntake: Intake = {
         'the catalog is older than what lies on the nodes (a restored backup?): the vault only plays; see docs/OPERATIONS.md "The catalog is lost"',
       ),
     ),
-}
-
-async function openKeyring(
-  options: VaultOptions,
-  catalog: Catalog,
-  metrics: Metrics | undefined,
-): Promise<FileKeyring> {
-  const { config, clock, random } = options
-  const keyringOptions = {
-    folder: config.data,
-    clock,
-    random,
-    primitives: nodePrimitives,
-    suite1Kem: nativeXWing,
-    record: async ({ organisation, keyId, purpose, atMs }: UnwrapEntry) => {
-      metrics?.unwrapped(purpose)
-      await catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } })
-    },
-  }
-  const { opening } = options
-  if (hasFileKeyring(config.data)) return await openFileKeyring({ ...keyringOptions, ...opening })
-  if ((await catalog.installation.organisations()).length > 0) {
-    throw new MosaikError(
-      'E_CONFIG',
-      `the catalog knows organisations and ${config.data} has no keyring.json; put it back from its backup`,
-    )
-  }
-  if (options.groups) {
-    throw new MosaikError('E_CONFIG', `there is no keyring.json in ${config.data}; run \`mosaik setup\` once, first`)
-  }
-  return await createFileKeyring({ ...keyringOptions, ...passphraseOf(opening) }, options.kdfCost)
 }
 
 async function openQueue(options: VaultOptions, closing: (() => Promise<unknown>)[]): Promise<JobQueue> {

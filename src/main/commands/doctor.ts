@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { VaultClient } from '../client.ts'
-import { aboutMinutes, bytesWords, table, type Screen } from '../screen.ts'
+import { aboutMinutes, bytesWords, counted, table, type Screen } from '../screen.ts'
 
 const report = z.object({
   nodes: z.array(
@@ -78,7 +78,7 @@ function doctorWords(health: Report): string {
       ? []
       : [
           '',
-          `If one of these vanished (of ${health.recordingsCounted} recordings${health.isSample ? ', a sample' : ''}):`,
+          `If one of these vanished (of ${counted(health.recordingsCounted, 'recording')}${health.isSample ? ', a sample' : ''}):`,
           table(
             ['', '', 'lost', 'one loss from lost'],
             losses.map((loss) => [loss.what, loss.name, String(loss.recordingsLost), String(loss.recordingsOnTheEdge)]),

@@ -4,7 +4,7 @@ import { MosaikError } from '../../domain/errors.ts'
 import type { Catalog } from '../../ports/catalog.ts'
 import { FSCK_GRACE_MS, fsck, type FsckReport } from '../../upkeep/blind/fsck.ts'
 import type { Config } from '../config.ts'
-import { table, type Screen } from '../screen.ts'
+import { counted, table, type Screen } from '../screen.ts'
 import { openForUpkeep } from '../upkeep-access.ts'
 
 /**
@@ -32,7 +32,7 @@ export async function fsckCommand(config: Config, screen: Screen): Promise<void>
 
 function fsckWords({ checked, violations, unreachable }: FsckReport): string {
   const lines = [
-    `looked at ${checked.recordings} recordings and ${checked.objects} objects on ${checked.nodes} nodes`,
+    `looked at ${counted(checked.recordings, 'recording')} and ${counted(checked.objects, 'object')} on ${counted(checked.nodes, 'node')}`,
     ...unreachable.map(
       ({ name, code }) => `node ${name} was not looked at (${code}): nothing is said of what lies there`,
     ),

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import { claimDataFolder } from '../data-folder.ts'
 import { openLog } from '../log.ts'
 import { findOpening } from '../opening.ts'
-import type { Screen } from '../screen.ts'
+import { counted, type Screen } from '../screen.ts'
 import { openForUpkeep } from '../upkeep-access.ts'
 import { rebuildVault, type RebuildResult } from '../upkeep-rebuild.ts'
 import { mkdirSync } from 'node:fs'
@@ -75,7 +75,7 @@ async function release(config: Config, screen: Screen): Promise<void> {
 function words(result: RebuildResult): string {
   const lines = [
     `rebuilt organisation ${result.organisation}, epoch ${result.epoch}${result.hasNewKeys ? ' (new keys: the keyring was not there)' : ''}`,
-    `  ${result.recordings} recordings${result.newer > 0 ? `, ${result.newer} that were there in an earlier generation` : ''}${result.known > 0 ? ` and ${result.known} that were there already` : ''}, ${result.fragments} fragments`,
+    `  ${counted(result.recordings, 'recording')}${result.newer > 0 ? `, ${result.newer} that were there in an earlier generation` : ''}${result.known > 0 ? ` and ${result.known} that were there already` : ''}, ${counted(result.fragments, 'fragment')}`,
     `  nodes: ${result.nodesFound.join(', ')}${result.nodesMissing.length > 0 ? `; not looked at: ${result.nodesMissing.join(', ')}` : ''}`,
     result.state.generation === 0
       ? '  no organisation state could be opened: revoked links, holds, policies and owners of nodes are not known'
