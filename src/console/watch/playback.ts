@@ -1,6 +1,6 @@
-import type { ErrorData, FragmentLoaderConstructor, HlsConfig } from 'hls.js'
+import type { ErrorData, HlsConfig } from 'hls.js'
+import { playlistLoader, segmentLoader } from './hls-loaders.ts'
 import type { HlsClass } from './hls-script.ts'
-import { PictureOnly } from './picture-only.ts'
 
 /** What goes wrong while playing. */
 export type PlaybackTrouble =
@@ -75,6 +75,7 @@ const unused: Readonly<Record<string, undefined>> = Object.fromEntries(
  */
 const config: Partial<HlsConfig> = {
   enableWorker: false,
+  startFragPrefetch: true,
   maxBufferLength: 30,
   maxMaxBufferLength: 60,
   maxBufferSize: 0,
@@ -91,6 +92,8 @@ const config: Partial<HlsConfig> = {
 export interface Source {
   /** Address of the master playlist. */
   readonly master: string
+  /** Playlists that need not be fetched, by address. */
+  readonly playlists: ReadonlyMap<string, string>
   /** Of a recording without a picture that has several sounds: each by its own playlist, for players take the sound of a picture only for another. */
   readonly sounds: readonly (Sound & { readonly address: string })[]
   readonly startSeconds: number
@@ -113,8 +116,9 @@ function startHls(Hls: HlsClass, video: HTMLVideoElement, source: Source, events
   let address = alone[0]?.address ?? source.master
   const startPosition = startSeconds > 0 ? startSeconds : -1
   // Where sounds can be chosen, each has a buffer of its own beside the picture's, and that of the pictures is left out.
-  const fLoader = loaderFor(Hls, () => hls.audioTracks.length > 0)
-  const hls: InstanceType<HlsClass> = new Hls({ ...config, startPosition, fLoader })
+  const fLoader = segmentLoader(Hls, () => hls.audioTracks.length > 0)
+  const pLoader = playlistLoader(Hls, source.playlists)
+  const hls: InstanceType<HlsClass> = new Hls({ ...config, startPosition, fLoader, pLoader })
   let retryTimer: ReturnType<typeof setTimeout> | undefined
   let retryMs = RETRY_FIRST_MS
   let mediaRecoveries = 0
@@ -204,27 +208,6 @@ function startHls(Hls: HlsClass, video: HTMLVideoElement, source: Source, events
       hls.destroy()
       empty(video)
     },
-  }
-}
-
-/** The loader of hls.js, which takes the sound out of files with a picture while `hasSounds`. */
-function loaderFor(Hls: HlsClass, hasSounds: () => boolean): FragmentLoaderConstructor {
-  const Loader = Hls.DefaultConfig.loader as FragmentLoaderConstructor
-  const pictureOnly = new PictureOnly()
-  return class extends Loader {
-    override load(
-      ...[context, settings, callbacks]: Parameters<InstanceType<FragmentLoaderConstructor>['load']>
-    ): void {
-      const { onSuccess } = callbacks
-      super.load(context, settings, {
-        ...callbacks,
-        onSuccess(response, ...rest) {
-          const isPicture = context.frag.type === 'main' && hasSounds()
-          if (isPicture && response.data instanceof ArrayBuffer) pictureOnly.strip(context.url, response.data)
-          onSuccess(response, ...rest)
-        },
-      })
-    }
   }
 }
 

@@ -38,6 +38,15 @@ export interface Download {
   readonly contentBytes: number
 }
 
+/** What the server gives for a token (`/s/exchange`). */
+interface Exchanged {
+  readonly grant: string
+  /** Null when it was not known at once. */
+  readonly recording: Recording | null
+  /** Short ones, by file name. */
+  readonly playlists: Readonly<Record<string, string>>
+}
+
 /** Why something cannot be had, as far as a viewer is concerned. */
 export type Refusal =
   /** Unknown, expired, revoked: it stays so. */
@@ -82,6 +91,8 @@ export class Visit {
   #usedAtMs = Number.NEGATIVE_INFINITY
   /** What the exchange told of the recording, until it is asked for. */
   #told: Recording | null = null
+  /** Playlists that the exchange told, by address. */
+  #playlists: ReadonlyMap<string, string> = new Map()
 
   private constructor(token: string, claims: string) {
     this.#token = token
@@ -112,6 +123,11 @@ export class Visit {
     return nowMs() - this.#usedAtMs
   }
 
+  /** Playlists of this session that need not be fetched, by address. */
+  get playlists(): ReadonlyMap<string, string> {
+    return this.#playlists
+  }
+
   keepPosition(positionSeconds: number): void {
     this.#keep({ grant: this.#grant, positionSeconds })
   }
@@ -124,10 +140,11 @@ export class Visit {
       body: JSON.stringify({ token: this.#token, passcode }),
     })
     if (!response.ok) throw await exchangeRefusal(response)
-    const { grant, recording } = (await response.json()) as { grant: string; recording: Recording | null }
+    const { grant, recording, playlists } = (await response.json()) as Exchanged
     if (!grantPattern.test(grant)) throw new Refused('invalid')
     this.#told = recording
     this.#grant = grant
+    this.#playlists = new Map(Object.entries(playlists).map(([file, content]) => [this.address(file), content]))
     this.#passcode = passcode
     this.#usedAtMs = nowMs()
     this.#keep({ grant, positionSeconds: this.positionSeconds })

@@ -21,14 +21,9 @@ const stage = element('stage', HTMLDivElement)
 const video = element('video', HTMLVideoElement)
 const begin = element('begin', HTMLButtonElement)
 const preview = new Preview()
-const captions = new Captions(video, element('captions', HTMLDivElement), () => controls.tracks.drawCaptions())
-const controls: Controls = new Controls({
-  stage,
-  video,
-  captions: () => captions,
-  playback: () => playback,
-  preview,
-})
+const captions = new Captions(video, element('captions', HTMLDivElement), () => controls?.tracks.drawCaptions())
+/** Made when the film is on its way: until then nobody needs them, and it would come later. */
+let controls: Controls | undefined
 
 let visit = Visit.fromAddress(location.hash)
 let playback: Playback | undefined
@@ -197,7 +192,8 @@ function open(current: Visit, recording: Recording, play: boolean, hls: HlsClass
   // whoever has pressed waits for the film: its poster would only come before it
   if (recording.poster !== null && (isSound || !play)) video.poster = current.address(recording.poster)
   const source = {
-    ...{ master: current.address('master.m3u8'), startSeconds: current.positionSeconds },
+    ...{ master: current.address('master.m3u8'), playlists: current.playlists },
+    startSeconds: current.positionSeconds,
     sounds: soundsAlone(current, recording),
   }
   playback = startPlayback(hls, video, source, {
@@ -206,10 +202,11 @@ function open(current: Visit, recording: Recording, play: boolean, hls: HlsClass
       starved = false
       if (stage.dataset['state'] === 'waiting') cover('playing')
     },
-    qualities: () => controls.drawQualities(),
-    sounds: () => controls.tracks.drawSounds(),
+    qualities: () => controls?.drawQualities(),
+    sounds: () => controls?.tracks.drawSounds(),
   })
-  // the first playlist is on its way: time for words
+  // the film is on its way: time for words and buttons
+  controls ??= new Controls({ stage, video, captions: () => captions, playback: () => playback, preview })
   describe(current, recording)
   if (playback === undefined) {
     onTrouble('broken')
@@ -287,13 +284,13 @@ function showDownloads(current: Visit, { download, renditions }: Recording): voi
 }
 
 function poster(): void {
-  controls.hide()
+  controls?.hide()
   cover('poster', { button: text('play'), press: () => void start() })
 }
 
 async function start(): Promise<void> {
   cover('playing')
-  controls.show()
+  controls?.show()
   try {
     await video.play()
   } catch (error) {
@@ -331,7 +328,7 @@ function close(): void {
   playback?.stop()
   playback = undefined
   captions.load([])
-  controls.hide()
+  controls?.hide()
   previewNow = () => undefined
   preview.load(null)
   stage.classList.remove('sound', 'upright')

@@ -8,7 +8,7 @@ import type { Log } from '../../ports/system.ts'
 import { sendJson } from '../headers.ts'
 import { RateLimited } from '../problem.ts'
 import { networkOf } from './rate-limit.ts'
-import type { RecordingView } from './recording-view.ts'
+import type { ToldRecording } from './recording-view.ts'
 import { sessionCookie } from './session-cookie.ts'
 
 /** Largest body of an exchange; a token has about 130 characters, a passcode may have letters of four bytes. */
@@ -29,8 +29,8 @@ export interface ExchangeOptions {
   readonly rates: RateCounter
   readonly publicUrl: URL
   readonly rateLimit: RateLimit
-  /** What `recording.json` would say to the new session, when that is known soon; never rejects. */
-  readonly describe: (session: ViewerSession) => Promise<RecordingView | null>
+  /** What the new session would ask for next, when that is known soon; never rejects. */
+  readonly describe: (session: ViewerSession) => Promise<ToldRecording>
 }
 
 /** First handler of an exchange: refuses other sites and those who try too often, before a byte of the body is read. */
@@ -49,7 +49,7 @@ export function admitExchange({ rates, publicUrl, rateLimit, log }: ExchangeOpti
   }
 }
 
-/** Second handler, behind the JSON parser: token in; out come cookie, grant and the recording's description, which saves the page a way. */
+/** Second handler, behind the JSON parser: token in; out come cookie, grant, the recording's description and playlists, which saves the page its ways. */
 export function exchangeToken({ links, log, publicUrl, describe }: ExchangeOptions): RequestHandler {
   const basePath = publicUrl.pathname.replace(/\/+$/, '')
   const secure = publicUrl.protocol === 'https:'
@@ -78,7 +78,7 @@ export function exchangeToken({ links, log, publicUrl, describe }: ExchangeOptio
     }
     log.info('view.granted', { link: session.link })
     response.setHeader('Set-Cookie', sessionCookie(session, basePath, secure))
-    sendJson(response, 200, { grant: session.grant, recording: await describe(session) })
+    sendJson(response, 200, { grant: session.grant, ...(await describe(session)) })
   }
 }
 

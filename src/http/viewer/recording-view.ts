@@ -33,6 +33,13 @@ export interface RecordingView {
   readonly download: DownloadView | null
 }
 
+/** What the exchange tells of a recording that is ready, so that the page need not ask; else null and nothing. */
+export interface ToldRecording {
+  readonly recording: RecordingView | null
+  /** By file name: the master playlist, and those it names if they are short. */
+  readonly playlists: Readonly<Record<string, string>>
+}
+
 /** A file that may be taken away. */
 export interface DownloadView {
   readonly url: string
@@ -145,6 +152,19 @@ export function masterPlaylistOf(manifest: Manifest): string {
     ),
     playlistTracks(tracks.map(({ id, track }) => ({ id, unnamed: String(track.number), track }))),
   )
+}
+
+/** More than this takes longer to come, on a slow line, than the page saves by not asking. */
+const SHORT_PLAYLISTS_CHARS = 32 * 1024
+
+/** The master playlist, and those of the renditions if all of them are short, by file name. */
+export function shortPlaylistsOf(manifest: Manifest): Record<string, string> {
+  const media = playable(manifest).map(({ id }) => [`${id}.m3u8`, mediaPlaylistOf(manifest, id)] as const)
+  const chars = media.reduce((sum, [, playlist]) => sum + playlist.length, 0)
+  return {
+    'master.m3u8': masterPlaylistOf(manifest),
+    ...(chars <= SHORT_PLAYLISTS_CHARS ? Object.fromEntries(media) : {}),
+  }
 }
 
 /** The media playlist of a rendition or of captions. @throws E_ASSET_UNKNOWN for anything else. */

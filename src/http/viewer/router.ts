@@ -17,9 +17,10 @@ import {
   masterPlaylistOf,
   mediaPlaylistOf,
   recordingView,
+  shortPlaylistsOf,
   renditionFile,
   storyboardPart,
-  type RecordingView,
+  type ToldRecording,
 } from './recording-view.ts'
 import { sendAsset, sessionEtag } from './send-asset.ts'
 import { cookieSecretOf } from './session-cookie.ts'
@@ -69,7 +70,7 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
   const { links, log, page, exchangeRateLimit = EXCHANGE_RATE_LIMIT } = options
   const publicUrl = new URL(options.publicUrl)
   const secure = publicUrl.protocol === 'https:'
-  const describe = (session: ViewerSession): Promise<RecordingView | null> => describeSoon(options, session)
+  const describe = (session: ViewerSession): Promise<ToldRecording> => describeSoon(options, session)
   const exchange = { ...options, publicUrl, rateLimit: exchangeRateLimit, describe }
   const visits = visitHandlers(options)
   const router = Router({ caseSensitive: true, strict: true })
@@ -128,23 +129,25 @@ export function createViewerRouter(options: ViewerRouterOptions): Router {
   return router
 }
 
-/** The description of what a new session leads to; null when it is not there soon, or when there is more to say: `recording.json` says it. */
+/** What a new session leads to; nothing when that is not known soon, or when there is more to say: `recording.json` says it. */
 async function describeSoon(
   { links, reader, clock }: ViewerRouterOptions,
   { grant, cookieSecret }: ViewerSession,
-): Promise<RecordingView | null> {
+): Promise<ToldRecording> {
+  const nothing: ToldRecording = { recording: null, playlists: {} }
   const over = new AbortController()
-  const read = async (): Promise<RecordingView | null> => {
+  const read = async (): Promise<ToldRecording> => {
     const link = await links.session(grant, cookieSecret)
-    if (link === undefined) return null
+    if (link === undefined) return nothing
     const { manifest } = await reader.open(link.organisation, link.recording, 'play', over.signal)
-    return isPlayable(manifest) ? recordingView(manifest, link, false) : null
+    if (!isPlayable(manifest)) return nothing
+    return { recording: recordingView(manifest, link, false), playlists: shortPlaylistsOf(manifest) }
   }
   try {
-    const late = clock.sleep(DESCRIBE_WITHIN_MS, over.signal).then(() => null)
+    const late = clock.sleep(DESCRIBE_WITHIN_MS, over.signal).then(() => nothing)
     return await Promise.race([read(), late])
   } catch {
-    return null
+    return nothing
   } finally {
     over.abort(new MosaikError('E_ABORTED', 'the exchange has been answered'))
   }

@@ -142,14 +142,42 @@ describe('the headers', () => {
 })
 
 describe('the exchange', () => {
-  it('tells the recording with the grant, as recording.json does', async () => {
+  interface Told {
+    readonly grant: string
+    readonly recording: { readonly renditions: readonly { readonly playlist: string }[] }
+    readonly playlists: Readonly<Record<string, string>>
+  }
+
+  it('tells the recording and its playlists with the grant, as they are told on their own', async () => {
     const { token } = await server.link(manifest)
     const response = await exchange(token)
-    const { grant, recording } = (await response.json()) as { grant: string; recording: unknown }
-    const cookie = response.headers.get('set-cookie')?.split(';')[0] ?? ''
-    const asked = await fetch(`${server.origin}/s/${grant}/recording.json`, { headers: { cookie } })
+    const { grant, recording, playlists } = (await response.json()) as Told
+    const headers = { cookie: response.headers.get('set-cookie')?.split(';')[0] ?? '' }
+    const asked = await fetch(`${server.origin}/s/${grant}/recording.json`, { headers })
     expect(recording).toEqual(await asked.json())
     expect(recording).toMatchObject({ title: 'Geheime Sitzung', state: 'ready' })
+    const named = recording.renditions.map(({ playlist }) => playlist)
+    expect(Object.keys(playlists).toSorted()).toEqual(['master.m3u8', ...named].toSorted())
+    for (const [file, content] of Object.entries(playlists)) {
+      const one = await fetch(`${server.origin}/s/${grant}/${file}`, { headers })
+      expect(content).toBe(await one.text())
+    }
+  })
+
+  it('leaves long playlists to be asked for', async () => {
+    const segments = Array.from({ length: 400 }, (_, i) => [1000 + i * 100, 100, 4_000_000] as const)
+    const long = server.vault.add(organisation, 'Long', [
+      {
+        ...{ kind: 'rendition', name: '720p', mediaType: 'video/mp4', content: film },
+        playback: {
+          ...{ codecs: 'avc1.64001f,mp4a.40.2', width: 1280, height: 720, bandwidthBitsPerSecond: 2_000_000 },
+          ...{ durationMs: 1_600_000, initBytes: 1000, segments },
+        },
+      },
+    ])
+    const { token } = await server.link(long)
+    const { playlists } = (await (await exchange(token)).json()) as Told
+    expect(Object.keys(playlists)).toEqual(['master.m3u8'])
   })
 
   it('answers with the grant alone when nodes are away, or answer late', async () => {
@@ -157,7 +185,10 @@ describe('the exchange', () => {
       Object.assign(server.vault, trouble)
       const { token } = await server.link(manifest, { maxViews: 1 })
       const response = await exchange(token)
-      expect([response.status, await response.json()]).toEqual([200, { grant: expect.any(String), recording: null }])
+      expect([response.status, await response.json()]).toEqual([
+        200,
+        { grant: expect.any(String), recording: null, playlists: {} },
+      ])
     }
   })
 
