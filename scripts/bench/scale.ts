@@ -11,6 +11,7 @@ import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
 import { readConfig } from '../../src/main/config.ts'
 import { setUp } from '../../src/main/setup.ts'
 import { openVault, type Vault } from '../../src/main/vault.ts'
+import { compiled } from '../../test/support/compiled.ts'
 import { available, service } from '../../test/support/services/start-service.ts'
 import { silentLog } from '../../test/support/test-vault.ts'
 import { film } from './media.ts'
@@ -83,6 +84,7 @@ async function measure({ folder, isFull, repetitions }: Options): Promise<Row[]>
     MOSAIK_REDIS_URL: (await service('redis', { instance: 'bench-scale' })).url,
     MOSAIK_PASSPHRASE: PASSPHRASE,
     MOSAIK_THREADS: '1',
+    ...compiled,
   }
   const config = readConfig({}, environment)
   const random = nodeRandom()

@@ -48,9 +48,9 @@ export const directoryCapabilities = z.strictObject({
 
 /**
  * How a written byte is proved to have arrived: by a checksum which the node refuses when it is wrong (tried), or, where
- * it enforces none, by reading everything back.
+ * it enforces none, by reading everything back. `signed-sha256` is the hash of the body that the request's signature covers.
  */
-export const integrity = z.enum(['crc32', 'content-md5', 'read-back'])
+export const integrity = z.enum(['crc32', 'signed-sha256', 'content-md5', 'read-back'])
 export type Integrity = z.infer<typeof integrity>
 
 /** What a probe found out, by behaviour, about a bucket. */

@@ -86,6 +86,11 @@ export function createNodeClient(settings: S3Settings, limits: S3Limits): NodeCl
   }
 }
 
+/** What `putBytes` and its kind give besides what S3 knows (`PartChecksum`). */
+interface Hashed {
+  readonly contentSha256?: string
+}
+
 interface Headed {
   readonly method?: string
   readonly headers: Record<string, string>
@@ -96,10 +101,13 @@ function adaptRequests(s3: S3Client, encrypted: boolean): void {
   s3.middlewareStack.add(
     (next) => (args) => {
       const { method, headers, body } = args.request as Headed
+      const { contentSha256 } = args.input as Hashed
       // Swift, deleting the newest version, waits for a body when there is no length.
       if (method === 'DELETE' && body === undefined) headers['content-length'] ??= '0'
-      // Under TLS the signature need not cover the body a third time: TLS does, and so does the checksum, whose header is signed.
-      if (encrypted && method === 'PUT') headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
+      // The signature covers this hash, and the node refuses what has another.
+      if (contentSha256 !== undefined) headers['x-amz-content-sha256'] = contentSha256
+      // Else, under TLS, it need not cover the body a third time: TLS does, and so does the checksum, whose header is signed.
+      else if (encrypted && method === 'PUT') headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
       return next(args)
     },
     { step: 'build', priority: 'low', name: 'mosaikAdaptRequests' },

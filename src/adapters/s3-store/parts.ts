@@ -25,20 +25,47 @@ export class PartPool {
 export interface PartChecksum {
   readonly ContentMD5?: string
   readonly ChecksumCRC32?: string
+  /** Hexadecimal; `client.ts` has the signature cover it. */
+  readonly contentSha256?: string
+}
+
+/** A checksum that grows with what it is of. */
+class RunningChecksum {
+  readonly #integrity: Integrity
+  readonly #hash: Hash | undefined
+  #crc = 0
+
+  constructor(integrity: Integrity) {
+    this.#integrity = integrity
+    if (integrity === 'signed-sha256') this.#hash = createHash('sha256')
+    if (integrity === 'content-md5') this.#hash = createHash('md5')
+  }
+
+  update(bytes: Uint8Array): this {
+    this.#hash?.update(bytes)
+    if (this.#integrity === 'crc32') this.#crc = crc32(bytes, this.#crc)
+    return this
+  }
+
+  /** Ends it. Call once. */
+  checksum(): PartChecksum {
+    if (this.#integrity === 'crc32') return { ChecksumCRC32: crcHeader(this.#crc) }
+    if (this.#hash === undefined) return {}
+    return this.#integrity === 'content-md5'
+      ? { ContentMD5: this.#hash.digest('base64') }
+      : { contentSha256: this.#hash.digest('hex') }
+  }
 }
 
 /** Up to PART_BYTES of an object, with the checksum running along, so that no long hash stalls the event loop. */
 export class Part {
   readonly buffer: Buffer
-  readonly #md5: Hash | undefined
-  readonly #wantsCrc: boolean
-  #crc = 0
+  readonly #checksum: RunningChecksum
   #sizeBytes = 0
 
   constructor(buffer: Buffer, integrity: Integrity) {
     this.buffer = buffer
-    this.#md5 = integrity === 'content-md5' ? createHash('md5') : undefined
-    this.#wantsCrc = integrity === 'crc32'
+    this.#checksum = new RunningChecksum(integrity)
   }
 
   get bytes(): Buffer {
@@ -54,22 +81,19 @@ export class Part {
     const taken = chunk.subarray(0, PART_BYTES - this.#sizeBytes)
     this.buffer.set(taken, this.#sizeBytes)
     this.#sizeBytes += taken.length
-    this.#md5?.update(taken)
-    if (this.#wantsCrc) this.#crc = crc32(taken, this.#crc)
+    this.#checksum.update(taken)
     return chunk.subarray(taken.length)
   }
 
   /** Ends the part. Call once. */
   checksum(): PartChecksum {
-    if (this.#md5 !== undefined) return { ContentMD5: this.#md5.digest('base64') }
-    return this.#wantsCrc ? { ChecksumCRC32: crcHeader(this.#crc) } : {}
+    return this.#checksum.checksum()
   }
 }
 
 /** The checksum of bytes that lie in one piece. */
 export function checksumOf(bytes: Uint8Array, integrity: Integrity): PartChecksum {
-  if (integrity === 'content-md5') return { ContentMD5: createHash('md5').update(bytes).digest('base64') }
-  return integrity === 'crc32' ? { ChecksumCRC32: crcHeader(crc32(bytes)) } : {}
+  return new RunningChecksum(integrity).update(bytes).checksum()
 }
 
 /** CRC-32 as x-amz-checksum-crc32 has it: 4 bytes, big-endian, base64. */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import {
   CreateMultipartUploadCommand,
@@ -20,8 +19,8 @@ import { headObject } from './reading.ts'
 type Enforced = Exclude<Integrity, 'read-back'>
 
 /**
- * The first of CRC-32 and MD5 that the node takes when right and refuses when wrong, for whole objects and for parts; or
- * 'read-back'. "200 OK" to a wrong one is what many services answer.
+ * The first of CRC-32, the signed SHA-256 and MD5 (the quickest first) that the node takes when right and refuses when wrong, for
+ * whole objects and for parts; or 'read-back'. "200 OK" to a wrong one is what many services answer.
  */
 export async function findIntegrity(
   caller: S3Caller,
@@ -30,7 +29,7 @@ export async function findIntegrity(
   listsVersions: boolean,
   signal: AbortSignal,
 ): Promise<Integrity> {
-  for (const kind of ['crc32', 'content-md5'] as const) {
+  for (const kind of ['crc32', 'signed-sha256', 'content-md5'] as const) {
     const enforced =
       (await enforcedOnObjects(caller, key, bytes, kind, listsVersions, signal)) &&
       (await enforcedOnParts(caller, key, bytes, kind, signal))
@@ -134,10 +133,11 @@ async function enforcedOnObjects(
 ): Promise<boolean> {
   const takesRight = await accepts(() => send(caller, key, bytes, checksumOf(bytes, kind), signal))
   await deleteEverything(caller, key, listsVersions, signal)
-  const takesWrong = await accepts(() => send(caller, key, bytes, wrongChecksum(bytes, kind), signal))
+  if (!takesRight) return false
+  const takesWrong = await accepts(() => send(caller, key, bytes, wrongChecksum(bytes, kind), signal), [403])
   const stored = (await headObject(caller, key, signal)) !== undefined
   if (stored) await deleteEverything(caller, key, listsVersions, signal)
-  return takesRight && !takesWrong && !stored
+  return !takesWrong && !stored
 }
 
 async function enforcedOnParts(
@@ -169,7 +169,7 @@ async function enforcedOnParts(
         }),
     })
   const takesRight = await accepts(() => sendPart(checksumOf(bytes, kind)))
-  const takesWrong = await accepts(() => sendPart(wrongChecksum(bytes, kind)))
+  const takesWrong = takesRight && (await accepts(() => sendPart(wrongChecksum(bytes, kind)), [403]))
   if ((await uploadsOf(caller, key, signal)).length === 0) {
     throw unsuitable(caller.label, 'it does not list unfinished uploads, which could then never be cleaned up')
   }
@@ -194,22 +194,27 @@ function send(
   })
 }
 
-/** True when the node said yes, false when it refused the content. @throws when it could not be asked */
-async function accepts(request: () => Promise<unknown>): Promise<boolean> {
+/**
+ * True when the node said yes, false when it refused the content.
+ *
+ * @param refusals what also says so, to one whose right content it took: a signature over another hash may be called a wrong one.
+ * @throws when it could not be asked
+ */
+async function accepts(request: () => Promise<unknown>, refusals: readonly number[] = []): Promise<boolean> {
   try {
     await request()
     return true
   } catch (error) {
     const status = statusOf(error) ?? 0
     const judged = (status >= 400 && status < 500 && ![401, 403, 408, 429].includes(status)) || status === 501
-    if (judged) return false
+    if (judged || refusals.includes(status)) return false
     throw error
   }
 }
 
 function wrongChecksum(bytes: Uint8Array, kind: Enforced): PartChecksum {
   if (kind === 'crc32') return { ChecksumCRC32: crcHeader((crc32(bytes) ^ 1) >>> 0) }
-  return { ContentMD5: createHash('md5').update(bytes).update('x').digest('base64') }
+  return checksumOf(Buffer.concat([bytes, Buffer.of(0)]), kind)
 }
 
 /** The answer, or undefined when the service has none to this question (unknown, not set, not allowed to ask). */

@@ -14,7 +14,7 @@ describe('Ceph RGW, failing', () => {
 describe('probe of Ceph RGW', () => {
   const ceph = needs('ceph', { nodes: 2 })
   const node = (): S3Node => ceph.get().nodes[1] as S3Node
-  s3Probe(node, { integrity: 'content-md5', reportedRegion: 'eu-test-2' })
+  s3Probe(node, { integrity: 'signed-sha256', reportedRegion: 'eu-test-2' })
 
   it('refuses a bucket with default retention before it writes anything', async () => {
     const settings = await createBucket(node(), { defaultRetention: true })

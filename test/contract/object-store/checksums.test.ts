@@ -15,7 +15,7 @@ describe('checksums of services that are not here', () => {
     for (const proxy of proxies) await proxy.close()
   })
 
-  async function behind(attitude: 'crc32' | 'none') {
+  async function behind(attitude: 'crc32' | 'md5' | 'none') {
     const settings = await createBucket(ceph.get().nodes[0] as S3Node)
     const proxy = await startChecksumProxy(settings.endpoint, attitude)
     proxies.push(proxy)
@@ -24,6 +24,7 @@ describe('checksums of services that are not here', () => {
 
   it.each([
     ['crc32', 'crc32'],
+    ['md5', 'content-md5'],
     ['none', 'read-back'],
   ] as const)('a service that enforces %s is probed as %s, and written to that way', async (attitude, integrity) => {
     const { store, capabilities, proxy, leftovers } = await behind(attitude)

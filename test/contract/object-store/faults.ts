@@ -27,7 +27,7 @@ export function s3Faults(getNode: () => S3Node): void {
 
   async function open(
     over: Partial<S3Settings>,
-    integrity: Integrity = 'content-md5',
+    integrity: Integrity = 'signed-sha256',
     inWorld = world,
   ): Promise<ObjectStore> {
     const capabilities: NodeCapabilities = {
@@ -174,7 +174,7 @@ export function s3Faults(getNode: () => S3Node): void {
 
     it('a body that stops without breaking off is E_NODE_UNREACHABLE in time', async () => {
       await store.put('f/hold', filled.subarray(0, 4 * MiB), never())
-      const impatient = await open({ endpoint: proxy.endpoint }, 'content-md5', impatientWorld)
+      const impatient = await open({ endpoint: proxy.endpoint }, 'signed-sha256', impatientWorld)
       proxy.rule = (_chunk, direction, seen) => (direction === 'down' && seen > MiB ? 'hold' : undefined)
       const startedMs = performance.now()
       expect(await codeOf(impatient.get('f/hold', undefined, never()))).toBe('E_NODE_UNREACHABLE')
@@ -311,7 +311,7 @@ export function s3Faults(getNode: () => S3Node): void {
   // Last: the node is not the same afterwards.
   describe('the server', () => {
     it('paused: E_NODE_UNREACHABLE within the time limit, and well again afterwards', async () => {
-      const direct = await open({}, 'content-md5', impatientWorld)
+      const direct = await open({}, 'signed-sha256', impatientWorld)
       await direct.put('f/pause', filled.subarray(0, 3), never())
       await getNode().pause()
       const startedMs = performance.now()

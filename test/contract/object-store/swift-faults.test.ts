@@ -14,7 +14,7 @@ describe('OpenStack Swift, failing', () => {
 describe('probe of OpenStack Swift', () => {
   const swift = needs('swift')
   const node = (): S3Node => swift.get().nodes[0] as S3Node
-  s3Probe(node, { integrity: 'content-md5', reportedRegion: 'eu-test-1' })
+  s3Probe(node, { integrity: 'signed-sha256', reportedRegion: 'eu-test-1' })
 
   it('says so when the region is not the right one', async () => {
     const settings = await createBucket(node())

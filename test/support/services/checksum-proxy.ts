@@ -13,9 +13,10 @@ export interface ChecksumProxy {
 
 /**
  * An HTTP proxy that gives an S3 service another attitude to checksums: `crc32` refuses a wrong x-amz-checksum-crc32, as
- * newer services do; `none` answers "stored" to a wrong Content-MD5 (and stores nothing), as the worst would.
+ * newer services do; `md5` answers "stored" to another body than was signed (and stores nothing), `none` to a wrong Content-MD5 too, as the
+ * worst would.
  */
-export async function startChecksumProxy(endpoint: string, attitude: 'crc32' | 'none'): Promise<ChecksumProxy> {
+export async function startChecksumProxy(endpoint: string, attitude: 'crc32' | 'md5' | 'none'): Promise<ChecksumProxy> {
   const target = new URL(endpoint)
   const server = createServer((incoming, outgoing) => {
     handle(incoming, outgoing).catch(() => outgoing.destroy())
@@ -36,7 +37,9 @@ export async function startChecksumProxy(endpoint: string, attitude: 'crc32' | '
     const pieces: Buffer[] = []
     for await (const piece of incoming) pieces.push(piece as Buffer)
     const body = Buffer.concat(pieces)
-    const { 'x-amz-checksum-crc32': crc, 'content-md5': md5 } = incoming.headers
+    const { 'x-amz-checksum-crc32': crc, 'content-md5': md5, 'x-amz-content-sha256': sha256 } = incoming.headers
+    const digest = (algorithm: string, encoding: 'hex' | 'base64'): string =>
+      createHash(algorithm).update(body).digest(encoding)
     if (attitude === 'crc32' && typeof crc === 'string') {
       if (Buffer.from(crc, 'base64').readUInt32BE() !== crc32(body)) {
         outgoing.writeHead(400, { 'content-type': 'application/xml' })
@@ -45,7 +48,9 @@ export async function startChecksumProxy(endpoint: string, attitude: 'crc32' | '
       }
       proxy.withCrc.add(`${incoming.method} ${incoming.url}`)
     }
-    if (attitude === 'none' && md5 !== undefined && md5 !== createHash('md5').update(body).digest('base64')) {
+    const isOther = /^[0-9a-f]{64}$/.test(String(sha256)) && sha256 !== digest('sha256', 'hex')
+    const isWrong = md5 !== undefined && md5 !== digest('md5', 'base64')
+    if ((attitude !== 'crc32' && isOther) || (attitude === 'none' && isWrong)) {
       outgoing.writeHead(200, { etag: '"0"', 'content-length': 0 })
       outgoing.end()
       return
