@@ -135,9 +135,8 @@ osd pool default min size = 1
 osd pool default pg num = 4
 osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
-# There is no other replica that could still answer reads: an OSD that was killed need not wait for its own lease to run out,
-# which takes 16 s and, now and then, for ever.
-osd pool default read lease ratio = 0.1
+# A single copy that was too busy to renew its own read lease never becomes readable again, and one that was restarted need not wait for it.
+osd pool default read lease ratio = 50
 osd crush chooseleaf type = 0
 mon allow pool size one = true
 mon allow pool delete = true
