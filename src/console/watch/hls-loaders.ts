@@ -1,5 +1,6 @@
 import type { FragmentLoaderConstructor, PlaylistLoaderConstructor } from 'hls.js'
 import type { HlsClass } from './hls-script.ts'
+import { nowMs } from './page.ts'
 import { PictureOnly } from './picture-only.ts'
 
 /** The loader of hls.js for segments, which takes the sound out of files with a picture while `hasSounds`. */
@@ -38,7 +39,7 @@ export function playlistLoader(Hls: HlsClass, known: ReadonlyMap<string, string>
         return
       }
       const { stats } = this
-      const at = performance.now()
+      const at = nowMs()
       stats.loading = { start: at, first: at, end: at }
       stats.loaded = stats.total = data.length
       // not at once: hls.js is still noting that it has asked
