@@ -216,6 +216,20 @@ for await (const chunk of output.bytes) { console.log(secret); await new Promise
 `
 }
 
+test('without socat it is not the sandbox, and says why', async () => {
+  const programs = { ...(await findPrograms(DEFAULT_SEARCH_PATH)), bwrap: '/usr/bin/bwrap', socat: undefined }
+  const options = {
+    ...{ programs, clock: host.clock, searchPath: DEFAULT_SEARCH_PATH },
+    ...{ socketFolder, memoryBytes: 4 * 1024 ** 3 },
+  }
+  const { confinement, reason } = await detectConfinement({ ...options, wanted: 'auto' })
+  expect([confinement.name, reason]).toEqual(['loopback', 'bubblewrap needs socat, which is not installed'])
+  await expect(detectConfinement({ ...options, wanted: 'bubblewrap' })).rejects.toMatchObject({
+    code: 'E_SETUP',
+    message: expect.stringContaining('socat'),
+  })
+})
+
 describe('the sandbox', () => {
   async function inside(...command: string[]): Promise<{ code: number; text: string }> {
     const place = await sandbox.openPlace()
