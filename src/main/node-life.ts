@@ -51,15 +51,17 @@ export function createNodeLife(ports: NodeLifePorts): NodeLife {
     pool.refresh()
     ports.nodesChanged()
   }
-  /** In words, what has to be added before new sharings find their place. */
-  const obstacle = async (): Promise<string | null> => {
+  /** In words, what has to be added before new sharings of these organisations find their place. */
+  const obstacle = async (concerned: readonly Id[]): Promise<string | null> => {
     const nodes = (await installation.nodes()).filter(acceptsWrites)
-    for (const { scheme, placementRule } of await installation.organisations()) {
+    const organisations = await installation.organisations()
+    for (const { id, name, scheme, placementRule } of organisations) {
+      if (!concerned.includes(id)) continue
       try {
         choosePlacement(scheme, placementRule, nodes)
       } catch (error) {
-        if (isMosaikError(error)) return error.message
-        throw error
+        if (!isMosaikError(error)) throw error
+        return organisations.length === 1 ? error.message : `${name}: ${error.message}`
       }
     }
     return null
@@ -202,7 +204,7 @@ export function createNodeLife(ports: NodeLifePorts): NodeLife {
         sharingsExposed: shares.exposedSharings,
         undeletedObjects: shares.undeletedObjects,
         etaMs: bytes === 0 || isPaused ? null : Math.ceil((bytes * 1000) / REPAIR_BYTES_PER_SECOND),
-        waitsFor: isLeft && (isDismissed || state === 'draining') ? await obstacle() : null,
+        waitsFor: isLeft && (isDismissed || state === 'draining') ? await obstacle(shares.organisations) : null,
       }
     },
 

@@ -7,13 +7,13 @@ import { showOnTerminal } from './terminal.ts'
 
 /**
  * Shows the recovery key once, on a terminal only (never on standard output, which may be a pipe or a log), and destroys the keyring's copy when
- * Enter was pressed. `later` typed before Enter keeps the copy. Without a terminal it stays sealed in the keyring, and the screen says how to see it.
+ * Enter was pressed. `later` typed before Enter keeps the copy. Without a terminal it stays sealed in the keyring.
  */
 export async function offerRecoveryKey(
   vault: { readonly keyring: Keyring },
   organisation: Id,
   screen: Screen,
-): Promise<'shown' | 'kept' | 'gone'> {
+): Promise<'shown' | 'kept' | 'gone' | 'no terminal'> {
   const seed = await vault.keyring.pendingRecoverySeed(organisation)
   if (!seed) return 'gone'
   const words = encodeRecoveryKey(seed, nodePrimitives.sha256)
@@ -24,12 +24,7 @@ export async function offerRecoveryKey(
     screen.say('  The vault keeps the recovery key for now: run `npx mosaik recovery-key`.')
     return 'kept'
   }
-  if (!answer) {
-    screen.say(
-      '  The recovery key was not shown: no terminal. Run `npx mosaik recovery-key` on one, and keep the key elsewhere.',
-    )
-    return 'kept'
-  }
+  if (!answer) return 'no terminal'
   await vault.keyring.confirmRecoveryShown(organisation)
   return 'shown'
 }

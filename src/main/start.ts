@@ -97,7 +97,10 @@ export async function startVault(config: Config, options: StartOptions, screen: 
         )
         screen.say('  nothing is accepted, written or deleted. See docs/OPERATIONS.md, "The catalog is lost".')
       }
-      await offerRecoveryKey(vault, organisation, screen)
+      if ((await offerRecoveryKey(vault, organisation, screen)) === 'no terminal') {
+        screen.say('  The recovery key was not shown: no terminal. Run `npx mosaik recovery-key` on one, and keep the')
+        screen.say('  key elsewhere.')
+      }
       return {
         vault,
         organisation,

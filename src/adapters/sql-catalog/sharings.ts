@@ -90,10 +90,11 @@ export function sharingCatalog(
     async nodeShares(node) {
       const stands = sql<boolean>`exists (select 1 from objects as standing
         where standing.sharing = objects.sharing and standing.state = 'stored')`
-      const row = await database.run('count what a node has to do with what stands', (db) =>
+      const rows = await database.run('count what a node has to do with what stands', (db) =>
         db
           .selectFrom('objects')
           .select([
+            'organisation',
             sql<number>`sum(case when state = 'stored' then 1 else 0 end)`.as('objects'),
             sql<number>`sum(case when state = 'stored' then size_bytes else 0 end)`.as('bytes'),
             sql<number>`count(distinct case when ${stands} then sharing end)`.as('sharings'),
@@ -102,14 +103,20 @@ export function sharingCatalog(
           ])
           .where('node', '=', node)
           .where('kind', '<>', 'card')
-          .executeTakeFirstOrThrow(),
+          .groupBy('organisation')
+          .execute(),
       )
+      const sum = (count: (row: (typeof rows)[number]) => number | null): number =>
+        rows.reduce((total, row) => total + Number(count(row) ?? 0), 0)
       return {
-        objectsCount: Number(row.objects ?? 0),
-        bytes: Number(row.bytes ?? 0),
-        exposedSharings: Number(row.sharings),
-        exposedBytes: Number(row.exposed ?? 0),
-        undeletedObjects: Number(row.undeleted ?? 0),
+        objectsCount: sum(({ objects }) => objects),
+        bytes: sum(({ bytes }) => bytes),
+        exposedSharings: sum(({ sharings }) => sharings),
+        exposedBytes: sum(({ exposed }) => exposed),
+        undeletedObjects: sum(({ undeleted }) => undeleted),
+        organisations: rows
+          .filter(({ objects, sharings }) => Number(objects) > 0 || Number(sharings) > 0)
+          .map(({ organisation }) => organisation),
       }
     },
   }

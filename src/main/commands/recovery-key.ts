@@ -37,7 +37,10 @@ export async function recoveryKey(config: Config, screen: Screen, sharing?: Shar
       : await offerRecoveryKey({ keyring }, organisation, screen)
     if (outcome === 'gone')
       screen.say(`  The recovery key of organisation ${organisation} was shown before; the vault no longer has it.`)
-    if (outcome === 'no terminal') throw new MosaikError('E_INPUT', 'shares are shown on a terminal, and there is none')
+    if (outcome === 'no terminal') {
+      const what = sharing ? 'shares are' : 'the recovery key is'
+      throw new MosaikError('E_INPUT', `${what} shown on a terminal only, and there is none: run this on one`)
+    }
     if (outcome === 'shown' && sharing) {
       screen.say(
         `  ${sharing.n} shares were shown, ${sharing.k} give the recovery key back. The vault no longer has it.`,

@@ -77,6 +77,8 @@ export interface NodeShares {
   readonly exposedBytes: number
   /** Objects whose deletion is not confirmed. */
   readonly undeletedObjects: number
+  /** Whose objects and standing sharings these are. */
+  readonly organisations: readonly Id[]
 }
 
 export interface GenerationRow {

@@ -190,6 +190,7 @@ describe('mosaik recovery-key --combine', { timeout: 120_000 }, () => {
     const { data, seed } = await newVault()
     expect(await run('recovery-key', '--combine')).toMatch(/^2 .*no.*E_INPUT/)
     expect(await run('--data', data, 'recovery-key', '--shares', '2-of-3')).toMatch(/^2 .*terminal.*E_INPUT/)
+    expect(await run('--data', data, 'recovery-key')).toMatch(/^2 .*recovery key is shown on a terminal.*E_INPUT/)
     expect(await run('--data', data, 'recovery-key', '--shares', '1-of-3')).toMatch(/^2 .*E_INPUT/)
     expect(await run('recovery-key', '--combine', '--shares', '2-of-3')).toMatch(/^2 /)
     expect(await pendingSeed(data)).toEqual(seed)

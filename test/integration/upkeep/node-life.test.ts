@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import { MosaikError } from '../../../src/domain/errors.ts'
+import { createOrganisation } from '../../../src/main/organisations.ts'
 import { rebalanceIfWanted } from '../../../src/main/upkeep-rebalance.ts'
 import { shareSigner } from '../../../src/main/share-signer.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
@@ -120,6 +121,18 @@ describe('a node that is drained', () => {
     expect((await stage.fragmentsOf(recording)).map(({ sharing }) => sharing)).toEqual(
       before.map(({ sharing }) => sharing),
     )
+  })
+
+  it('waits for what its own organisations need, not for what another one does, and names the one it is', async () => {
+    await begin({ nodesCount: 7 })
+    await createOrganisation(stage, { name: 'wide', scheme: { k: 4, n: 7, t: 1 }, placementRule: 'strict' })
+    const { node } = (await stage.fragmentsOf(recording))[0]!
+    await life().drain(node)
+    // six others: enough for 3 of 5, too few for 4 of 7
+    expect(await life().progress(node)).toMatchObject({ waitsFor: null })
+    const others = stage.nodes.filter(({ id }) => id !== node)
+    for (const { id } of others.slice(0, 2)) await life().change(id, { state: 'read-only' })
+    expect((await life().progress(node)).waitsFor).toMatch(/^test: .*needs 5 nodes that take writes, and there are 4/)
   })
 })
 
