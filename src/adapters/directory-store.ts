@@ -101,18 +101,14 @@ class DirectoryStore implements ObjectStore {
       const file = await this.#openExisting(path)
       if (file === undefined) throw this.#absent(key)
       try {
-        const { size } = await file.stat()
-        const { offsetBytes, lengthBytes } = range ?? { offsetBytes: 0, lengthBytes: size }
-        if (offsetBytes + lengthBytes > size) throw this.#tooShort(key, offsetBytes + lengthBytes, size)
-        if (range === undefined && size > WHOLE_READ_BYTES) {
-          throw new MosaikError('E_INPUT', `${key} has ${size} bytes: read it in ranges`, { key, sizeBytes: size })
-        }
+        const { offsetBytes, lengthBytes } = range ?? { offsetBytes: 0, lengthBytes: await this.#wholeBytes(file, key) }
         // neither pooled, since it is memory of its own, nor zeroed, since every byte is written
         const bytes = into ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
         await this.#fill(file, key, offsetBytes, bytes, signal)
         return bytes
       } finally {
-        await file.close()
+        // only read: nobody has to wait for it
+        void file.close().catch(() => undefined)
       }
     })
   }
@@ -166,6 +162,13 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
+  /** @throws E_INPUT when that is too much for one read. */
+  async #wholeBytes(file: FileHandle, key: ObjectKey): Promise<number> {
+    const { size } = await file.stat()
+    if (size <= WHOLE_READ_BYTES) return size
+    throw new MosaikError('E_INPUT', `${key} has ${size} bytes: read it in ranges`, { key, sizeBytes: size })
+  }
+
   #openExisting(path: string): Promise<FileHandle | undefined> {
     return this.#presentOrMounted(open(path, constants.O_RDONLY | constants.O_NOFOLLOW))
   }
@@ -181,7 +184,8 @@ class DirectoryStore implements ObjectStore {
     for (let done = 0; done < lengthBytes;) {
       checkSignal(signal)
       const { bytesRead } = await file.read(bytes, done, lengthBytes - done, offsetBytes + done)
-      if (bytesRead === 0) throw this.#tooShort(key, offsetBytes + lengthBytes, offsetBytes + done)
+      // asked only now: a range has all but always its bytes, and each call wakes a thread
+      if (bytesRead === 0) throw this.#tooShort(key, offsetBytes + lengthBytes, (await file.stat()).size)
       done += bytesRead
     }
   }

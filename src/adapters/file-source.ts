@@ -8,7 +8,7 @@ import type { SourceFile, SourceRecording } from '../ports/source.ts'
 
 type FileInput = Extract<WorkInput, { kind: 'file' }>
 
-const READ_BYTES = 1024 * 1024
+const READ_BYTES = 2 * 1024 * 1024
 /** A pipe that was put where the file was must not make `open` wait for ever. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 

@@ -22,7 +22,7 @@ export interface LaneResult {
 }
 
 /** Bytes that may wait for one node before the writer waits for it. */
-export const LANE_BUFFER_BYTES = 6 * 1024 * 1024
+export const LANE_BUFFER_BYTES = 4 * 1024 * 1024
 /**
  * A node whose buffer is full and that took nothing for so long is dropped, once enough others are idle because of it. An S3 node takes
  * 16 MiB at a time, so this asks for half a mebibyte a second; when all are as slow (a thin line), none is dropped.

@@ -28,7 +28,7 @@ export interface FramedBlock {
 }
 
 /** Segments that are best handed to an engine together: one trip to a thread, and one write a node. Divides an extent. */
-export const RUN_SEGMENTS = 4
+export const RUN_SEGMENTS = 8
 
 export interface SegmentSplitter {
   /**

@@ -8,8 +8,8 @@ import { checkSignal } from '../object-key.ts'
 import { fileError, isMissing } from './errors.ts'
 import { syncFolder, type DurableFolders } from './paths.ts'
 
-/** Longest piece that is written, and read back, at once. */
-const PIECE_BYTES = 1024 * 1024
+/** Longest piece that is written, and read back, at once: a share's part of a run. Each call wakes a thread, which costs more than writing 128 KiB. */
+const PIECE_BYTES = 2.5 * 1024 * 1024
 
 /** Where a writer writes, and what it asks its store. */
 export interface WritePlace {
