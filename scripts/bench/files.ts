@@ -1,11 +1,8 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, renameSync, rmSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { createReadStream, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TestVault } from '../../test/support/test-vault.ts'
 import { MORE, gigabytes, interleave, type Measurement, type Options, type Row } from './row.ts'
-import { makeFile, need, run, secondsOf, warmMemory } from './tools.ts'
-import { openBenchVault, readOriginal, sizeOf, store } from './vault.ts'
+import { answeringScript, makeFile, need, run, secondsOf, warmMemory, type Answering } from './tools.ts'
 
 const MIB = 1024 * 1024
 
@@ -54,16 +51,24 @@ const peers: Peer[] = [
   },
 ]
 
-async function readToFile(vault: TestVault, recording: string, path: string): Promise<void> {
-  const file = await open(path, 'w')
-  await readOriginal(vault, recording, (chunk) => file.writev([chunk]))
-  await file.close()
+/** A vault in a process of its own: starting peers from its process would make its memory slow (docs/PERFORMANCE.md, "Starting a tool"). */
+async function openVault(folder: string): Promise<Answering> {
+  const vault = answeringScript('files-child.ts', false)
+  await vault.ask(`open ${folder}`)
+  return vault
 }
 
 async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256')
   for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array)
   return hash.digest('hex')
+}
+
+/** A running vault has stored and read before: turns of ours ahead of those that count, until its code is compiled. */
+const WARMING_TURNS = 4
+
+async function warmUp(turn: () => Promise<unknown>): Promise<void> {
+  for (let i = 0; i < WARMING_TURNS; i++) await turn()
 }
 
 function sizeBytes({ isFull }: Options): number {
@@ -83,18 +88,18 @@ export const fileMeasurements: Measurement[] = [
         const path = makeFile(join(options.folder, 'in.bin'), size)
         const peerPath = makeFile(join(options.folder, 'peer.bin'), size * peer.sizeShare)
         const place = join(options.folder, 'peer')
-        const vault = await openBenchVault(options.folder)
+        const vault = await openVault(options.folder)
+        const storeTurn = async (): Promise<number> => {
+          const seconds = await vault.ask(`store ${path}`)
+          await vault.ask('forget')
+          return size / seconds / 1e9
+        }
+        await warmUp(storeTurn)
         let turn = 0
         const [a, b] = await interleave(
           options.repetitions,
           [
-            async () => {
-              const began = performance.now()
-              await store(vault, path)
-              const seconds = (performance.now() - began) / 1000
-              for (const folder of vault.nodeFolders) rmSync(join(folder, 'f'), { recursive: true, force: true })
-              return size / seconds / 1e9
-            },
+            storeTurn,
             async () => {
               const folder = join(place, String(turn++))
               warmMemory(folder, 0)
@@ -127,26 +132,21 @@ export const fileMeasurements: Measurement[] = [
       await run('age-keygen', ['-o', key])
       const recipient = (await run('age-keygen', ['-y', key])).trim()
       await run('age', ['-r', recipient, '-o', sealed, path])
-      const vault = await openBenchVault(options.folder)
-      const recording = await store(vault, path)
-      for (const folder of vault.nodeFolders.slice(0, 2)) renameSync(folder, `${folder}.gone`)
+      const vault = await openVault(options.folder)
+      await vault.ask(`store ${path}`)
+      await vault.ask('lose 2')
+      const readTurn = async (): Promise<number> => size / (await vault.ask(`read ${out}`)) / 1e9
+      await warmUp(readTurn)
       const [a, b] = await interleave(
         options.repetitions,
-        [
-          async () => {
-            const began = performance.now()
-            await readToFile(vault, recording, out)
-            return size / (performance.now() - began) / 1e6
-          },
-          async () => size / (await secondsOf('age', ['-d', '-i', key, '-o', out, sealed])) / 1e9,
-        ],
+        [readTurn, async () => size / (await secondsOf('age', ['-d', '-i', key, '-o', out, sealed])) / 1e9],
         () => {
           rmSync(out, { force: true })
           warmMemory(options.folder, size)
         },
       )
-      await readToFile(vault, recording, out)
-      if (sizeOf(out) !== size || (await sha256(out)) !== (await sha256(path)))
+      await vault.ask(`read ${out}`)
+      if (statSync(out).size !== size || (await sha256(out)) !== (await sha256(path)))
         throw new Error('what was read is not what was stored')
       await vault.close()
       const detail = `${gigabytes(a!)} : ${gigabytes(b!)}`

@@ -77,7 +77,7 @@ export const mediaMeasurements: Measurement[] = [
     names: ['media.transcode.vs-ffmpeg'],
     unit: LESS,
     async run({ folder, isFull, repetitions }): Promise<Row[]> {
-      const path = await film(join(folder, 'film.mkv'), isFull ? 300 : 60, '-c:v mpeg4 -b:v 4M -c:a libopus')
+      const path = await film(join(folder, 'film.mkv'), isFull ? 300 : 120, '-c:v mpeg4 -b:v 4M -c:a libopus')
       const tool = await mediaTool()
       const input = fileInput(path)
       const info = await tool.probe(input, never)

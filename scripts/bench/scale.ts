@@ -75,7 +75,7 @@ async function work(vault: Vault, organisation: string, path: string, films: num
 
 async function measure({ folder, isFull, repetitions }: Options): Promise<Row[]> {
   const codecs = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 50 -b:v 1M -c:a aac -b:a 96k'
-  const path = await film(join(folder, 'film.mp4'), isFull ? 300 : 30, codecs, '640x360')
+  const path = await film(join(folder, 'film.mp4'), isFull ? 1800 : 300, codecs, '640x360')
   const short = await film(join(folder, 'short.mp4'), 10, codecs, '640x360')
   const environment: NodeJS.ProcessEnv = {
     PATH: process.env['PATH'],
