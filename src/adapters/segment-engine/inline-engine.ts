@@ -50,8 +50,8 @@ export function createInlineEngine(tools: SealerTools = createCodecTools()): Inl
         },
       }
     },
-    // one thread has few segments under way: what it writes is left to the garbage collector
-    takeMemory: (sizeBytes) => new Uint8Array(sizeBytes),
+    // one thread has few segments under way: what it writes is left to the garbage collector; neither pooled nor zeroed
+    takeMemory: (sizeBytes) => new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer),
     recycle() {},
     close() {
       closed = true
