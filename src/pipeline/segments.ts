@@ -30,7 +30,8 @@ const ZEROS_BYTES = 262_112
 /**
  * Cuts a stream into pieces of `pieceBytes`, of one segment or several; exactly one is the last, and it may be empty or full
  * (docs/FORMAT.md §3).
- * Copies each byte once. `observe` sees every chunk in order, before it is cut; `take` gives memory of that size, with anything in it.
+ * Copies each byte once, short beginnings twice. `observe` sees every chunk in order, before it is cut; `take` gives memory of that size, with
+ * anything in it, once there is more than an eighth of it to keep: most of what is stored is short.
  */
 export async function* cutSegments(
   content: AsyncIterable<Uint8Array>,
@@ -38,8 +39,9 @@ export async function* cutSegments(
   observe: (chunk: Uint8Array) => void,
   take: () => Uint8Array = () => new Uint8Array(pieceBytes),
 ): AsyncGenerator<PlainPiece> {
+  const shortBytes = Math.ceil(pieceBytes / 8)
   let index = 0
-  let filling = take()
+  let filling: Uint8Array = new Uint8Array(0)
   let filledBytes = 0
   for await (const chunk of content) {
     observe(chunk)
@@ -52,10 +54,15 @@ export async function* cutSegments(
         filledBytes = 0
       }
       const part = chunk.subarray(taken, taken + pieceBytes - filledBytes)
+      if (filledBytes + part.length > filling.length) {
+        const longer = filledBytes + part.length > shortBytes ? take() : new Uint8Array(shortBytes)
+        longer.set(filling.subarray(0, filledBytes))
+        filling = longer
+      }
       filling.set(part, filledBytes)
       filledBytes += part.length
       taken += part.length
     }
   }
-  yield { index, bytes: filledBytes === pieceBytes ? filling : filling.slice(0, filledBytes), last: true }
+  yield { index, bytes: filledBytes === filling.length ? filling : filling.slice(0, filledBytes), last: true }
 }

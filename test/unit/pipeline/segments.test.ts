@@ -64,6 +64,31 @@ describe('cutSegments', () => {
     expect(seen).toEqual([...Array<number>(10).fill(1), ...Array<number>(10).fill(2), ...Array<number>(10).fill(3)])
   })
 
+  it('asks for memory for a piece only when there is more than an eighth of it', async () => {
+    const size = 64
+    for (const [length, takes] of [
+      [0, 0],
+      [8, 0],
+      [9, 1],
+      [64, 1],
+      [65, 2],
+    ] as const) {
+      for (const lengths of [[length], Array<number>(length).fill(1)]) {
+        const content = bytesOf(length)
+        let taken = 0
+        const take = (): Uint8Array => {
+          taken++
+          return new Uint8Array(size).fill(0xee)
+        }
+        const seen: number[] = []
+        for await (const { bytes } of cutSegments(chunked(content, lengths), size, () => undefined, take))
+          seen.push(...bytes)
+        expect(seen).toEqual([...content])
+        expect(taken).toBe(takes)
+      }
+    }
+  })
+
   it('passes on what the source throws, and closes a source that is not read to its end', async () => {
     let closed = false
     async function* endless(): AsyncGenerator<Uint8Array> {
