@@ -9,7 +9,9 @@ import {
   type KeyObject,
 } from 'node:crypto'
 import { hkdfExpand, type Mac } from '../crypto/hkdf-expand.ts'
-import type { GcmKey, Primitives } from '../crypto/primitives.ts'
+import { nobleKem, type HpkePrimitives } from '../crypto/kem.ts'
+import type { GcmKey } from '../crypto/primitives.ts'
+import { nativeXWing } from './native-kem.ts'
 import { nativeEd25519, nativeMldsa65 } from './native-signatures.ts'
 
 const CIPHER = 'aes-256-gcm'
@@ -22,8 +24,8 @@ const SHA384_BYTES = 48
 /** What keystream is made from, in pieces that stay in the cache. */
 const ZEROS = new Uint8Array(131_072)
 
-/** The primitives on node:crypto: what the vault runs on. */
-export const nodePrimitives: Primitives = {
+/** The primitives on node:crypto: what the vault runs on. The KEM of suite 2 is noble's. */
+export const nodePrimitives: HpkePrimitives = {
   gcm: (key) => new NodeGcmKey(key),
   sha256(...parts) {
     const hash = createHash('sha256')
@@ -46,6 +48,7 @@ export const nodePrimitives: Primitives = {
   equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
   ed25519: nativeEd25519,
   mldsa65: nativeMldsa65,
+  kem: (suite) => (suite === 1 ? nativeXWing : nobleKem(suite)),
 }
 
 /** OpenSSL's IV is the block counter, 32 bits little-endian, and the nonce. */

@@ -1,8 +1,8 @@
 import { argon2Sync } from 'node:crypto'
 import { hpkeOpen, hpkeSeal } from '../crypto/hpke.ts'
-import { kemOfSuite, type Kem } from '../crypto/kem.ts'
+import type { HpkePrimitives, Kem } from '../crypto/kem.ts'
 import { encodeRows } from '../crypto/matrix.ts'
-import type { Primitives } from '../crypto/primitives.ts'
+import { noblePrimitives } from '../crypto/noble-primitives.ts'
 import { splitDocument } from '../crypto/shamir.ts'
 import { signingKeys, signPair, verifyPair } from '../crypto/signature.ts'
 import { MosaikError } from '../domain/errors.ts'
@@ -15,11 +15,10 @@ import { toHex } from '../domain/ids.ts'
  *
  * Takes a tenth of a second or two.
  *
- * @param suite1Kem the KEM of suite 1 that the vault uses.
  * @throws E_INTERNAL naming the primitive.
  */
-export function runSelfTest(primitives: Primitives, suite1Kem: Kem = kemOfSuite(1)): void {
-  for (const [primitive, answers] of Object.entries(checks(primitives, suite1Kem))) {
+export function runSelfTest(primitives: HpkePrimitives): void {
+  for (const [primitive, answers] of Object.entries(checks(primitives))) {
     let wrong: unknown
     try {
       if (answers.every(([compute, expected]) => toHex(compute()) === expected)) continue
@@ -44,7 +43,7 @@ function counting(lengthBytes: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: lengthBytes }, (_, i) => i & 0xff)
 }
 
-function checks(primitives: Primitives, suite1Kem: Kem): Readonly<Record<string, readonly Answer[]>> {
+function checks(primitives: HpkePrimitives): Readonly<Record<string, readonly Answer[]>> {
   const key = counting(32)
   const nonce = counting(12)
   const sealed = '4703d418c1e0c41c85489d80bde4766293c79527e46e496b207eff9e01741ead21bc412ae4b720c09491d8faeb8841065c'
@@ -107,20 +106,20 @@ function checks(primitives: Primitives, suite1Kem: Kem): Readonly<Record<string,
     ],
     'X25519 + ML-KEM-768': kemAnswers(
       primitives,
-      suite1Kem,
+      1,
       'c9a3565ffde4f72b51661be391ee13e46378d7f06dd5c8bf5af9d2cfb5b8336b',
       '351ec305905fa2cd88554c7e1d6a61b8f3c6fdbfdc5ac27568a4c9499e137124',
       '6a05d1e95ce5c4c0d128aa41e1e027c319cb700ff700f6b05c5d60c1a55d0b21',
     ),
     'ML-KEM-1024 + P-384': kemAnswers(
       primitives,
-      kemOfSuite(2),
+      2,
       'a8a5a7c2ee19c31f2b003586440acef7759b5a88bd499219b8083c78e385e64f',
       '3ba65d77e199ad40090a7ce2427334bdf7ceee4061704278529a6485901340a2',
       'd35c99154969f8c04e3d11b59a05978211167338f496cfabf6a485b4d8f21aed',
     ),
-    HPKE: [[() => hpkeRoundTrip(primitives, suite1Kem), HPKE_CT + toHex(counting(32))]],
-    'Ed25519 and ML-DSA-65': [[() => signatureAnswer(primitives), SIGNATURE_HASHES + '0100']],
+    HPKE: [[() => hpkeRoundTrip(primitives), HPKE_CT + toHex(counting(32))]],
+    'Ed25519 and ML-DSA-65': [[() => signatureAnswer(primitives), SIGNATURE_HASHES + '010100']],
     argon2id: [
       [
         () =>
@@ -150,41 +149,49 @@ function refused(opened: Uint8Array | undefined): Uint8Array {
 }
 
 /** Public key and encapsulation by their SHA-256; the secret by both sides. Encapsulation is noble's: it takes randomness. */
-function kemAnswers(primitives: Primitives, kem: Kem, publicKey: string, enc: string, secret: string): Answer[] {
+function kemAnswers(
+  primitives: HpkePrimitives,
+  suite: 1 | 2,
+  publicKey: string,
+  enc: string,
+  secret: string,
+): Answer[] {
   const seed = counting(32)
-  const portable = kemOfSuite(kem.id === 0x647a ? 1 : 2)
+  const [kem, portable] = [primitives.kem(suite), noblePrimitives.kem(suite)]
   const encapsulated = () => portable.encapsulate(kem.keyPair(seed).publicKey, counting(portable.randomBytes))
   return [
     [() => primitives.sha256(kem.keyPair(seed).publicKey), publicKey],
     [() => primitives.sha256(encapsulated().enc), enc],
     [() => encapsulated().sharedSecret, secret],
     [() => kem.decapsulate(seed, encapsulated().enc), secret],
+    [() => ownEncapsulation(kem, portable, seed), '01'],
   ]
 }
 
-function hpkeRoundTrip(primitives: Primitives, kem: Kem): Uint8Array {
-  const [seed, info, aad] = [counting(32), counting(4), counting(5)]
-  const portable = kemOfSuite(1)
-  const { publicKey } = kem.keyPair(seed)
-  const { enc, ct } = hpkeSeal(
-    1,
-    primitives,
-    publicKey,
-    info,
-    aad,
-    counting(32),
-    counting(portable.randomBytes),
-    portable,
-  )
-  return Uint8Array.of(...ct, ...hpkeOpen(1, primitives, seed, enc, info, aad, ct, kem))
+/** Whether the other implementation opens what this one encapsulates. */
+function ownEncapsulation(kem: Kem, other: Kem, seed: Uint8Array): Uint8Array {
+  const { enc, sharedSecret } = kem.encapsulate(kem.keyPair(seed).publicKey, counting(kem.randomBytes))
+  return Uint8Array.of(Number(toHex(other.decapsulate(seed, enc)) === toHex(sharedSecret)))
 }
 
-function signatureAnswer(primitives: Primitives): Uint8Array {
+function hpkeRoundTrip(primitives: HpkePrimitives): Uint8Array {
+  const [seed, info, aad] = [counting(32), counting(4), counting(5)]
+  const { publicKey } = primitives.kem(1).keyPair(seed)
+  const random = counting(noblePrimitives.kem(1).randomBytes)
+  const { enc, ct } = hpkeSeal(1, noblePrimitives, publicKey, info, aad, counting(32), random)
+  return Uint8Array.of(...ct, ...hpkeOpen(1, primitives, seed, enc, info, aad, ct))
+}
+
+/** Ed25519 by the signature; ML-DSA by noble's, which is deterministic, and by each verifying what the other signed. */
+function signatureAnswer(primitives: HpkePrimitives): Uint8Array {
   const context = 'mosaik/v1/share'
-  const keys = signingKeys(primitives, counting(32))
-  const pair = signPair(keys, context, counting(10))
-  const good = verifyPair(primitives, keys.publicKeys, context, counting(10), pair)
-  const bad = verifyPair(primitives, keys.publicKeys, context, counting(11), pair)
-  const hashes = [primitives.sha256(pair.subarray(0, 64)), primitives.sha256(pair.subarray(64))]
-  return Uint8Array.of(...hashes[0]!, ...hashes[1]!, Number(good), Number(bad))
+  const [keys, portable] = [signingKeys(primitives, counting(32)), signingKeys(noblePrimitives, counting(32))]
+  const [own, known] = [keys, portable].map((pair) => signPair(pair, context, counting(10))) as [Uint8Array, Uint8Array]
+  const hashes = [primitives.sha256(own.subarray(0, 64)), primitives.sha256(known.subarray(64))]
+  const verdicts = [
+    verifyPair(noblePrimitives, portable.publicKeys, context, counting(10), own),
+    verifyPair(primitives, keys.publicKeys, context, counting(10), known),
+    verifyPair(primitives, keys.publicKeys, context, counting(11), known),
+  ]
+  return Uint8Array.of(...hashes[0]!, ...hashes[1]!, ...verdicts.map(Number))
 }

@@ -1,8 +1,7 @@
 import { MosaikError } from '../domain/errors.ts'
 import { ascii, concat, u16 } from './bytes.ts'
 import { hkdfExpand } from './hkdf-expand.ts'
-import { kemOfSuite, type Kem } from './kem.ts'
-import type { Primitives } from './primitives.ts'
+import type { HpkePrimitives, Kem } from './kem.ts'
 
 /**
  * HPKE base mode, single shot (RFC 9180 §5.1, §6.1): HKDF-SHA256, AES-256-GCM, over the KEM of a suite
@@ -64,7 +63,7 @@ export function hpkeKeySchedule(
   }
 }
 
-function schedule(primitives: Primitives, kem: Kem, sharedSecret: Uint8Array, info: Uint8Array): HpkeSecrets {
+function schedule(primitives: HpkePrimitives, kem: Kem, sharedSecret: Uint8Array, info: Uint8Array): HpkeSecrets {
   const kdf: TwoStageKdf = {
     hashBytes: 32,
     extract: (salt, ikm) => primitives.hmacSha256(salt, ikm),
@@ -78,23 +77,21 @@ function schedule(primitives: Primitives, kem: Kem, sharedSecret: Uint8Array, in
  *
  * @param suite 1 or 2.
  * @param info, aad bound to the ciphertext; the reader must have the same.
- * @param encapsRandomness `kemOfSuite(suite).randomBytes` fresh random bytes.
- * @param kem another implementation of the suite's KEM.
+ * @param encapsRandomness `primitives.kem(suite).randomBytes` fresh random bytes.
  * @returns enc of `kem.encBytes`; ct of plaintext + 16 bytes.
  * @throws E_SUITE_UNKNOWN; E_FORMAT_LENGTH or E_FORMAT_FIELD when `publicKey` is not a public key of the suite; RangeError for
  *   another amount of randomness.
  */
 export function hpkeSeal(
   suite: number,
-  primitives: Primitives,
+  primitives: HpkePrimitives,
   publicKey: Uint8Array,
   info: Uint8Array,
   aad: Uint8Array,
   plaintext: Uint8Array,
   encapsRandomness: Uint8Array,
-  kem: Kem = kemOfSuite(suite),
 ): { enc: Uint8Array<ArrayBuffer>; ct: Uint8Array<ArrayBuffer> } {
-  checkKem(suite, kem)
+  const kem = primitives.kem(suite)
   if (publicKey.length !== kem.publicKeyBytes) {
     throw new MosaikError('E_FORMAT_LENGTH', `a public key of suite ${suite} has ${kem.publicKeyBytes} bytes`, {
       suite,
@@ -124,15 +121,14 @@ function encapsulate(suite: number, kem: Kem, publicKey: Uint8Array, random: Uin
  */
 export function hpkeOpen(
   suite: number,
-  primitives: Primitives,
+  primitives: HpkePrimitives,
   secretSeed: Uint8Array,
   enc: Uint8Array,
   info: Uint8Array,
   aad: Uint8Array,
   ct: Uint8Array,
-  kem: Kem = kemOfSuite(suite),
 ): Uint8Array<ArrayBuffer> {
-  checkKem(suite, kem)
+  const kem = primitives.kem(suite)
   const refuse = (cause?: unknown) =>
     new MosaikError('E_HPKE_OPEN', 'a wrapped key does not open with this private key', { suite }, cause)
   if (enc.length !== kem.encBytes || ct.length < HPKE_TAG_BYTES) throw refuse()
@@ -147,8 +143,4 @@ export function hpkeOpen(
   const plaintext = primitives.gcm(key).open(baseNonce, aad, ct)
   if (plaintext === undefined) throw refuse()
   return plaintext
-}
-
-function checkKem(suite: number, kem: Kem): void {
-  if (kem.id !== kemOfSuite(suite).id) throw new RangeError(`KEM ${kem.id} is not the one of suite ${suite}`)
 }

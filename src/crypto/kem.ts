@@ -1,5 +1,6 @@
 import { ml_kem1024_p384, ml_kem768_x25519 } from '@noble/post-quantum/hybrid.js'
 import { MosaikError } from '../domain/errors.ts'
+import type { Primitives } from './primitives.ts'
 
 /**
  * A key encapsulation mechanism whose private key is a seed. Decapsulation never says no: with a wrong key or ciphertext
@@ -11,6 +12,7 @@ export interface Kem {
   readonly publicKeyBytes: number
   readonly encBytes: number
   readonly randomBytes: number
+  /** The same seed gives the same keys on every implementation. @param seed 32 bytes. @throws RangeError for another length. */
   keyPair(seed: Uint8Array): KemKeyPair
   /**
    * @param random `randomBytes` fresh random bytes.
@@ -28,6 +30,12 @@ export interface Kem {
 export interface KemKeyPair {
   readonly publicKey: Uint8Array<ArrayBuffer>
   readonly seed: Uint8Array<ArrayBuffer>
+}
+
+/** What HPKE needs. Those that may only check blocks get `Primitives`, which wrap and unwrap nothing. */
+export interface HpkePrimitives extends Primitives {
+  /** The KEM of a suite of docs/FORMAT.md §5. @throws E_SUITE_UNKNOWN */
+  kem(suite: number): Kem
 }
 
 /** Suites of docs/FORMAT.md §5: 1 = X25519 + ML-KEM-768 (X-Wing, 0x647a), 2 = ML-KEM-1024 + P-384 (0x0051). */
@@ -79,17 +87,7 @@ const nobleKems: Readonly<Record<SuiteId, Kem>> = {
 }
 
 /** The KEM of a suite, on noble. @throws E_SUITE_UNKNOWN */
-export function kemOfSuite(suite: number): Kem {
+export function nobleKem(suite: number): Kem {
   if (suite === 1 || suite === 2) return nobleKems[suite]
   throw new MosaikError('E_SUITE_UNKNOWN', `suite ${suite} is not known; 1 and 2 are`, { suite })
-}
-
-/**
- * The key pair of a seed. The same seed gives the same keys on every implementation.
- *
- * @param seed 32 bytes.
- * @throws E_SUITE_UNKNOWN; RangeError for another seed length.
- */
-export function kemKeyPair(suite: number, seed: Uint8Array, kem: Kem = kemOfSuite(suite)): KemKeyPair {
-  return kem.keyPair(seed)
 }

@@ -7,7 +7,8 @@ import { hmac } from '@noble/hashes/hmac.js'
 import { sha256, sha384 } from '@noble/hashes/sha2.js'
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { hkdfExpand, type Mac } from './hkdf-expand.ts'
-import type { GcmKey, Primitives } from './primitives.ts'
+import { nobleKem, type HpkePrimitives } from './kem.ts'
+import type { GcmKey } from './primitives.ts'
 
 const NOTHING = new Uint8Array(0)
 const TAG_BYTES = 16
@@ -24,7 +25,7 @@ const hmacSha384: Mac = (key, ...parts) => {
  * that vectors can be made again.
  * AES-GCM is some sixty times slower than node:crypto, and JavaScript cannot promise constant time.
  */
-export const noblePrimitives: Primitives = {
+export const noblePrimitives: HpkePrimitives = {
   gcm: (key) => new NobleGcmKey(key),
   sha256(...parts) {
     const hash = sha256.create()
@@ -60,6 +61,7 @@ export const noblePrimitives: Primitives = {
     },
     verify: (publicKey, message, signature) => holds(() => ml_dsa65.verify(signature, message, publicKey)),
   },
+  kem: nobleKem,
 }
 
 class NobleGcmKey implements GcmKey {

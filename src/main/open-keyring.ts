@@ -3,7 +3,6 @@ import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import { passphraseOf, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { MosaikError } from '../domain/errors.ts'
 import type { Catalog } from '../ports/catalog.ts'
@@ -39,7 +38,6 @@ export async function openKeyring(
     clock,
     random,
     primitives: nodePrimitives,
-    suite1Kem: nativeXWing,
     record: async ({ organisation, keyId, purpose, atMs }: UnwrapEntry) => {
       metrics?.unwrapped(purpose)
       await catalog.audit.addAudit({ atMs, organisation, kind: 'unwrap', subject: null, fields: { purpose, keyId } })

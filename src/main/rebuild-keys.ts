@@ -3,9 +3,8 @@ import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
 import { passphraseOf, type KeyringOpening } from '../adapters/file-keyring/unlock.ts'
 import type { UnwrapEntry } from '../adapters/file-keyring/unwrap-gate.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
-import { recoveryKemSeed, rootSigningSeed } from '../crypto/keys.ts'
+import { rootSigningSeed } from '../crypto/keys.ts'
 import { signingKeys } from '../crypto/signature.ts'
 import { MosaikError } from '../domain/errors.ts'
 import { sameBytes } from '../format/header-bytes.ts'
@@ -15,7 +14,7 @@ import { issueNextCard } from '../ledger/vault-card.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { SigningPublicKeys } from '../ports/keyring.ts'
 import type { Clock, Random } from '../ports/system.ts'
-import { unwrapWithSeed, type Unwrap } from '../retrieve/open-document.ts'
+import { unwrapWithRecoverySeed, type Unwrap } from '../retrieve/open-document.ts'
 
 /** A trusted card, with its bytes as they lie on the nodes. */
 export type KnownCard = VaultCard & { readonly bytes: Uint8Array }
@@ -40,12 +39,9 @@ export interface Opener {
 /** @param text as it is printed. @throws E_RECOVERY_KEY */
 export function openWithRecoveryKey(text: string): Opener {
   const seed = decodeRecoveryKey(text, nodePrimitives.sha256)
-  const seedOf = (suite: 1 | 2): Uint8Array => recoveryKemSeed(nodePrimitives, seed, suite)
-  const native = unwrapWithSeed(nodePrimitives, seedOf, nativeXWing)
-  const other = unwrapWithSeed(nodePrimitives, seedOf)
   return {
     root: signingKeys(nodePrimitives, rootSigningSeed(nodePrimitives, seed)).publicKeys,
-    unwrap: (id, wrapped) => (wrapped.suite === 1 ? native : other)(id, wrapped),
+    unwrap: unwrapWithRecoverySeed(nodePrimitives, seed),
     seed,
   }
 }
@@ -67,7 +63,7 @@ export async function openWithKeyring(keyring: FileKeyring): Promise<Opener> {
 export async function openKeyring(request: KeyringRequest, catalog: Catalog): Promise<FileKeyring> {
   const { config, opening, clock, random, kdfCost } = request
   const options = {
-    ...{ folder: config.data, clock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
+    ...{ folder: config.data, clock, random, primitives: nodePrimitives },
     // The operator is here, and every recording is to be opened once.
     unwrapsPerMinute: Infinity,
     record: async ({ organisation, keyId, purpose, atMs }: UnwrapEntry) => {

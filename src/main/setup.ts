@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { runSelfTest } from '../adapters/self-test.ts'
@@ -35,7 +34,7 @@ export async function setUp(
 ): Promise<{ readonly organisation: Id; readonly isNew: boolean }> {
   const clock = nodeClock
   const random = nodeRandom(config.entropyDevice)
-  runSelfTest(nodePrimitives, nativeXWing)
+  runSelfTest(nodePrimitives)
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   return await withCatalog(config, async (catalog) => {
     await catalog.migrate()
@@ -62,7 +61,6 @@ export async function setUp(
       clock,
       random,
       primitives: nodePrimitives,
-      suite1Kem: nativeXWing,
       record: () => Promise.reject(new MosaikError('E_INTERNAL', 'the set-up unwraps nothing')),
     }
     // `true`: it asks where it may, and never writes one down.

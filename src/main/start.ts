@@ -1,6 +1,5 @@
 import { mkdirSync } from 'node:fs'
 import type { KdfCost } from '../adapters/file-keyring/sealed-file.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { runSelfTest } from '../adapters/self-test.ts'
@@ -49,7 +48,7 @@ export interface RunningVault {
 export async function startVault(config: Config, options: StartOptions, screen: Screen): Promise<RunningVault> {
   const random = nodeRandom(config.entropyDevice)
   const clock = nodeClock
-  runSelfTest(nodePrimitives, nativeXWing)
+  runSelfTest(nodePrimitives)
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   const unlock = claimDataFolder(config)
   const log = openLog(config, clock)

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { hasFileKeyring, openFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
 import type { FileKeyring } from '../adapters/file-keyring/opened-keyring.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { createNodeDriver } from '../adapters/open-store.ts'
@@ -39,7 +38,6 @@ export async function openForUpkeep(config: Config): Promise<UpkeepAccess> {
     clock: nodeClock,
     random,
     primitives: nodePrimitives,
-    suite1Kem: nativeXWing,
     record: () => Promise.reject(new MosaikError('E_INTERNAL', 'this command unwraps nothing')),
   })
   const catalog =

@@ -1,3 +1,4 @@
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import { isMosaikError } from '../domain/errors.ts'
 import type { Id } from '../domain/ids.ts'
 import { acceptsWrites } from '../domain/node.ts'
@@ -10,6 +11,7 @@ import { spreadCards, type CardPorts } from './organisations.ts'
 
 export interface UpkeepPorts extends CollectPorts, CommitStatePorts, CardPorts {
   readonly catalog: Catalog
+  readonly primitives: HpkePrimitives
   readonly spool: Spool
   readonly clock: Clock
   readonly log: Log

@@ -1,5 +1,4 @@
 import { hasFileKeyring } from '../adapters/file-keyring/file-keyring.ts'
-import { nativeXWing } from '../adapters/native-kem.ts'
 import { nodePrimitives } from '../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../adapters/node-system.ts'
 import { runSelfTest } from '../adapters/self-test.ts'
@@ -85,7 +84,7 @@ async function begin(
   requireShared(config)
   const clock = nodeClock
   const random = nodeRandom(config.entropyDevice)
-  runSelfTest(nodePrimitives, nativeXWing)
+  runSelfTest(nodePrimitives)
   if (!hasFileKeyring(config.data)) {
     throw new MosaikError('E_CONFIG', `there is no keyring.json in ${config.data}; run \`mosaik setup\` once, first`)
   }

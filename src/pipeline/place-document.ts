@@ -1,4 +1,4 @@
-import type { Primitives } from '../crypto/primitives.ts'
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import type { Scheme } from '../domain/dispersal.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
@@ -19,7 +19,7 @@ export interface DocumentPorts {
   readonly layout: LayoutCatalog
   readonly pool: NodePool
   readonly keyring: PublicKeyring
-  readonly primitives: Primitives
+  readonly primitives: HpkePrimitives
   readonly random: Random
   readonly clock: Clock
 }

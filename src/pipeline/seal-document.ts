@@ -2,9 +2,8 @@ import { ascii } from '../crypto/bytes.ts'
 import { FLOE_HEADER_BYTES } from '../crypto/floe.ts'
 import { floeRandomBytes, floeSeal } from '../crypto/floe-message.ts'
 import { hpkeSeal } from '../crypto/hpke.ts'
-import { kemOfSuite, type Kem } from '../crypto/kem.ts'
 import { keyId } from '../crypto/keys.ts'
-import type { Primitives } from '../crypto/primitives.ts'
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import { MosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
 import {
@@ -29,9 +28,7 @@ export interface DocumentToSeal {
   /** 2 … 16, all of `suite`: the vault key of the epoch and the recovery key at least. */
   readonly recipients: readonly KemPublicKey[]
   readonly random: Pick<Random, 'bytes'>
-  readonly primitives: Primitives
-  /** Another implementation of the suite's KEM. */
-  readonly kem?: Kem
+  readonly primitives: HpkePrimitives
 }
 
 /**
@@ -42,7 +39,7 @@ export interface DocumentToSeal {
  */
 export function sealDocument(document: DocumentToSeal): Uint8Array<ArrayBuffer> {
   const { kind, suite, organisation, subject, generation, recipients, random, primitives } = document
-  const kem = document.kem ?? kemOfSuite(suite)
+  const kem = primitives.kem(suite)
   const keyIds = recipients.map((recipient) => {
     if (recipient.suite !== suite) {
       throw new MosaikError('E_INPUT', `a recipient's key is of suite ${recipient.suite}, the document of ${suite}`)
@@ -56,7 +53,7 @@ export function sealDocument(document: DocumentToSeal): Uint8Array<ArrayBuffer> 
   const info = ascii(documentInfo[kind])
   const entries = recipients.map(({ publicKey }, i) => {
     const encapsRandomness = random.bytes(kem.randomBytes)
-    const wrapped = hpkeSeal(suite, primitives, publicKey, info, header, documentKey, encapsRandomness, kem)
+    const wrapped = hpkeSeal(suite, primitives, publicKey, info, header, documentKey, encapsRandomness)
     encapsRandomness.fill(0)
     return { keyId: keyIds[i]!, ...wrapped }
   })

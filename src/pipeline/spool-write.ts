@@ -2,8 +2,7 @@ import { toHex, type Id } from '../domain/ids.ts'
 import { ascii, concat } from '../crypto/bytes.ts'
 import { createFloeHeader, FLOE_IV_BYTES, FLOE_NONCE_BYTES, FloeKey, SEGMENT_PLAIN_BYTES } from '../crypto/floe.ts'
 import { hpkeSeal } from '../crypto/hpke.ts'
-import { kemOfSuite, type Kem } from '../crypto/kem.ts'
-import type { Primitives } from '../crypto/primitives.ts'
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import { encodeSpoolHeader, SPOOL_INFO } from '../format/spool-header.ts'
 import type { SpoolKeys } from '../ports/keyring.ts'
 import type { SpoolFiles, SpoolFileWriter } from '../ports/spool-files.ts'
@@ -14,10 +13,8 @@ import { extentName, partName } from './spool-extents.ts'
 export interface ExtentPorts {
   readonly files: SpoolFiles
   readonly keys: Pick<SpoolKeys, 'spoolPublicKey'>
-  readonly primitives: Primitives
+  readonly primitives: HpkePrimitives
   readonly random: Random
-  /** A faster KEM of suite 1 than the portable one. */
-  readonly suite1Kem?: Kem
 }
 
 const DEK_BYTES = 32
@@ -60,7 +57,7 @@ export class ExtentWriter {
   ): Promise<ExtentWriter> {
     const { primitives, random, files } = ports
     const { suite, keyId, publicKey } = await ports.keys.spoolPublicKey()
-    const kem = (suite === 1 ? ports.suite1Kem : undefined) ?? kemOfSuite(suite)
+    const kem = primitives.kem(suite)
     const header = encodeSpoolHeader({ suite, upload, number, offsetBytes, keyId })
     const dek = random.bytes(DEK_BYTES)
     const { enc, ct } = hpkeSeal(
@@ -71,7 +68,6 @@ export class ExtentWriter {
       header,
       dek,
       random.bytes(kem.randomBytes),
-      kem,
     )
     const aad = primitives.sha256(header)
     const floeHeader = createFloeHeader(primitives, dek, aad, random.bytes(FLOE_IV_BYTES))

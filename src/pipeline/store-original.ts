@@ -1,3 +1,4 @@
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import { captionsLanguage, normaliseCaptions } from '../domain/captions.ts'
 import { MosaikError, isMosaikError } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
@@ -32,6 +33,7 @@ export interface ReceiptFacts {
 }
 
 export interface StoreOriginalPorts extends StorePorts, DocumentPorts, PlacementPorts {
+  readonly primitives: HpkePrimitives
   readonly recordings: RecordingCatalog
   readonly sources: SourceAccess
   readonly suite: Suite

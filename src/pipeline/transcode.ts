@@ -1,3 +1,4 @@
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import { CAPTIONS_MAX } from '../domain/captions.ts'
 import type { StorageNode } from '../domain/node.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
@@ -18,6 +19,7 @@ import type { StageContext, StageOutcome } from './stage.ts'
 import { givingUpAttempts, storeAsset, type StorePorts } from './store-asset.ts'
 
 export interface TranscodePorts extends StorePorts, DocumentPorts, PlacementPorts {
+  readonly primitives: HpkePrimitives
   readonly recordings: RecordingCatalog
   readonly reader: VaultReader
   readonly media: MediaTool

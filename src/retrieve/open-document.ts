@@ -1,8 +1,8 @@
 import { ascii } from '../crypto/bytes.ts'
 import { FloeKey, SEGMENT_BYTES } from '../crypto/floe.ts'
 import { hpkeOpen } from '../crypto/hpke.ts'
-import { kemKeyPair, type Kem } from '../crypto/kem.ts'
 import { findSigner, keyId, recoveryKemSeed, type TrustedSigner } from '../crypto/keys.ts'
+import type { HpkePrimitives } from '../crypto/kem.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { combineDocument } from '../crypto/shamir.ts'
 import { verifyPair } from '../crypto/signature.ts'
@@ -160,17 +160,17 @@ export async function openShares(
  *
  * @param seedOf the seed for a suite, 32 bytes.
  */
-export function unwrapWithSeed(primitives: Primitives, seedOf: (suite: 1 | 2) => Uint8Array, kem?: Kem): Unwrap {
+export function unwrapWithSeed(primitives: HpkePrimitives, seedOf: (suite: 1 | 2) => Uint8Array): Unwrap {
   return (id, { suite, info, aad, enc, ct }) => {
     const seed = seedOf(suite)
-    const own = keyId(primitives, suite, kemKeyPair(suite, seed, kem).publicKey)
+    const own = keyId(primitives, suite, primitives.kem(suite).keyPair(seed).publicKey)
     if (!sameBytes(own, id)) return Promise.resolve(undefined)
-    return new Promise((resolve) => resolve(hpkeOpen(suite, primitives, seed, enc, info, aad, ct, kem)))
+    return new Promise((resolve) => resolve(hpkeOpen(suite, primitives, seed, enc, info, aad, ct)))
   }
 }
 
 /** Unwraps with the recovery key. @param recoverySeed R, 32 bytes (docs/FORMAT.md §8). */
-export function unwrapWithRecoverySeed(primitives: Primitives, recoverySeed: Uint8Array): Unwrap {
+export function unwrapWithRecoverySeed(primitives: HpkePrimitives, recoverySeed: Uint8Array): Unwrap {
   return unwrapWithSeed(primitives, (suite) => recoveryKemSeed(primitives, recoverySeed, suite))
 }
 

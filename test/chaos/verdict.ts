@@ -1,7 +1,6 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import { openFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
 import type { FileKeyring } from '../../src/adapters/file-keyring/opened-keyring.ts'
-import { nativeXWing } from '../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
 import { createNodeDriver } from '../../src/adapters/open-store.ts'
@@ -45,7 +44,7 @@ export async function judge(cluster: Cluster, deposits: readonly Deposit[]): Pro
   const keyring = await openFileKeyring({
     folder: cluster.environment['MOSAIK_DATA'] ?? '',
     passphrase: PASSPHRASE,
-    ...{ clock: nodeClock, random: nodeRandom(), primitives: nodePrimitives, suite1Kem: nativeXWing },
+    ...{ clock: nodeClock, random: nodeRandom(), primitives: nodePrimitives },
     record: () => Promise.resolve(),
     unwrapsPerMinute: Infinity,
   })

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Kem } from '../../src/crypto/kem.ts'
 import type { SignatureAlgorithm } from '../../src/crypto/primitives.ts'
 
 /**
@@ -47,4 +48,13 @@ function kem(
 }
 
 export const ml_kem768_x25519 = kem('x-wing', { publicKey: 1216, cipherText: 1120, msgRand: 64 })
+export const nativeXWing: Kem = {
+  ...{ id: 0x647a, publicKeyBytes: 1216, encBytes: 1120, randomBytes: 64 },
+  keyPair: (seed) => ({ publicKey: ml_kem768_x25519.keygen(seed).publicKey, seed: Uint8Array.from(seed) }),
+  encapsulate(publicKey, random) {
+    const { cipherText, sharedSecret } = ml_kem768_x25519.encapsulate(publicKey, random)
+    return { enc: cipherText, sharedSecret }
+  },
+  decapsulate: (seed, enc) => ml_kem768_x25519.decapsulate(enc, seed),
+}
 export const ml_kem1024_p384 = kem('p384', { publicKey: 1665, cipherText: 1665, msgRand: 128 })

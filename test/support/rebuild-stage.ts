@@ -3,7 +3,6 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
 import { describeFile } from '../../src/adapters/file-source.ts'
-import { nativeXWing } from '../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
 import { createNodeDriver } from '../../src/adapters/open-store.ts'
@@ -97,7 +96,7 @@ export async function rebuildInto(
 export async function openRebuilt(data: string, passphrase = newPassphrase) {
   const catalog: Catalog = openSqliteCatalog(join(data, 'catalog.sqlite'), nodeClock)
   const keyring = await openFileKeyring({
-    ...{ folder: data, passphrase, clock: nodeClock, random, primitives: nodePrimitives, suite1Kem: nativeXWing },
+    ...{ folder: data, passphrase, clock: nodeClock, random, primitives: nodePrimitives },
     record: () => Promise.resolve(),
     unwrapsPerMinute: 1_000_000,
   })

@@ -2,13 +2,11 @@ import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createFileKeyring } from '../../src/adapters/file-keyring/file-keyring.ts'
 import { fileSource, releaseFile } from '../../src/adapters/file-source.ts'
-import { nativeXWing } from '../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../src/adapters/node-system.ts'
 import { createNodeDriver, type StoreWorld } from '../../src/adapters/open-store.ts'
 import { createWorkerEngine } from '../../src/adapters/segment-engine/worker-engine.ts'
 import { openSqliteCatalog } from '../../src/adapters/sql-catalog/open.ts'
-import type { Primitives } from '../../src/crypto/primitives.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
 import { toHex, type Id } from '../../src/domain/ids.ts'
 import type { Padding } from '../../src/domain/padding.ts'
@@ -54,7 +52,6 @@ export interface TestVaultOptions {
   readonly log?: Log
   readonly clock?: Clock
   readonly random?: Random
-  readonly primitives?: Primitives
   /** Nodes in memory instead of folders: their faults are the test's. */
   readonly memory?: readonly MemoryStore[]
   /** How long S3 nodes may take. */
@@ -72,14 +69,14 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
   const folder = makeTestFolder('mosaik-test-')
   const clock = options.clock ?? nodeClock
   const random = options.random ?? nodeRandom()
-  const primitives = options.primitives ?? nodePrimitives
+  const primitives = nodePrimitives
   const log = options.log ?? silentLog
   const sqlite = openSqliteCatalog(join(folder, 'catalog.sqlite'), clock)
   await sqlite.migrate()
   const catalog = options.wrapCatalog?.(sqlite) ?? sqlite
   const keyring = await createFileKeyring(
     {
-      ...{ folder, passphrase: 'a passphrase of tests', clock, random, primitives, suite1Kem: nativeXWing },
+      ...{ folder, passphrase: 'a passphrase of tests', clock, random, primitives },
       record: () => Promise.resolve(),
     },
     testKdfCost,

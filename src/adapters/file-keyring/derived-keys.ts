@@ -1,7 +1,6 @@
 import { hpkeOpen } from '../../crypto/hpke.ts'
-import { kemOfSuite, type Kem } from '../../crypto/kem.ts'
 import { keyId, recoveryKemSeed, rootSigningSeed, vaultKemSeed } from '../../crypto/keys.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
+import type { HpkePrimitives } from '../../crypto/kem.ts'
 import { signingKeys, type SigningKeys } from '../../crypto/signature.ts'
 import { toHex, type Id } from '../../domain/ids.ts'
 import type { KemPublicKey, OrganisationPublicKeys, Suite, WrappedKey } from '../../ports/keyring.ts'
@@ -17,19 +16,13 @@ interface UnwrapKey {
 
 /** What follows from seeds, kept because making a pair takes milliseconds. Named by epoch: an epoch's seeds never change. */
 export class DerivedKeys {
-  readonly #primitives: Primitives
-  readonly #suite1Kem: Kem | undefined
+  readonly #primitives: HpkePrimitives
   readonly #signers = new Map<string, SigningKeys>()
   readonly #publicKeys = new Map<string, OrganisationPublicKeys>()
   readonly #unwrapKeys = new Map<string, UnwrapKey>()
 
-  constructor(primitives: Primitives, suite1Kem: Kem | undefined) {
+  constructor(primitives: HpkePrimitives) {
     this.#primitives = primitives
-    this.#suite1Kem = suite1Kem
-  }
-
-  kem(suite: Suite): Kem {
-    return (suite === 1 ? this.#suite1Kem : undefined) ?? kemOfSuite(suite)
   }
 
   /** Public keys that a recovery seed R gives, kept when R is gone. */
@@ -72,7 +65,7 @@ export class DerivedKeys {
   }
 
   open(seed: Uint8Array, { suite, info, aad, enc, ct }: WrappedKey): Uint8Array {
-    return hpkeOpen(suite, this.#primitives, seed, enc, info, aad, ct, this.kem(suite))
+    return hpkeOpen(suite, this.#primitives, seed, enc, info, aad, ct)
   }
 
   /** Overwrites what it keeps, as far as JavaScript can. */
@@ -85,13 +78,13 @@ export class DerivedKeys {
   #unwrapKey(name: string, suite: Suite, seedOf: () => Uint8Array): UnwrapKey {
     return remembered(this.#unwrapKeys, `${name}/${suite}`, () => {
       const seed = seedOf()
-      const { publicKey } = this.kem(suite).keyPair(seed)
+      const { publicKey } = this.#primitives.kem(suite).keyPair(seed)
       return { keyId: toHex(keyId(this.#primitives, suite, publicKey)), seed }
     })
   }
 
   #kemPublicKeys(seedOf: (suite: Suite) => Uint8Array): KemPublicKey[] {
-    return SUITES.map((suite) => ({ suite, publicKey: this.kem(suite).keyPair(seedOf(suite)).publicKey }))
+    return SUITES.map((suite) => ({ suite, publicKey: this.#primitives.kem(suite).keyPair(seedOf(suite)).publicKey }))
   }
 }
 

@@ -1,7 +1,6 @@
 import { signPair } from '../../crypto/signature.ts'
 import { linkKeyOf } from '../../crypto/keys.ts'
-import type { Kem } from '../../crypto/kem.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
+import type { HpkePrimitives } from '../../crypto/kem.ts'
 import { MosaikError } from '../../domain/errors.ts'
 import { toHex, type Id } from '../../domain/ids.ts'
 import type {
@@ -35,13 +34,11 @@ import type { HeldLock } from './users-lock.ts'
 export interface KeyringPorts {
   readonly clock: Clock
   readonly random: Random
-  readonly primitives: Primitives
+  readonly primitives: HpkePrimitives
   /** Writes down each unwrap before it happens; when it rejects, nothing is unwrapped. */
   readonly record: RecordUnwrap
   /** Per organisation and process; 600 when left out. */
   readonly unwrapsPerMinute?: number
-  /** A faster KEM of suite 1 than the portable one. */
-  readonly suite1Kem?: Kem
 }
 
 /** The files of a keyring, with the keys that open them. */
@@ -72,8 +69,8 @@ export class FileKeyring implements Keyring {
   constructor(ports: KeyringPorts, files: KeyringFiles) {
     this.#ports = ports
     this.#files = files
-    this.#derived = new DerivedKeys(ports.primitives, ports.suite1Kem)
-    this.#spool = new SpoolKeyring({ ...ports, kem: this.#derived.kem(1) }, files.spoolPath, files.spool)
+    this.#derived = new DerivedKeys(ports.primitives)
+    this.#spool = new SpoolKeyring(ports, files.spoolPath, files.spool)
     this.#gate = new UnwrapGate(ports.clock, ports.record, ports.unwrapsPerMinute ?? DEFAULT_UNWRAPS_PER_MINUTE)
   }
 

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { Kem } from '../../crypto/kem.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
+import type { HpkePrimitives } from '../../crypto/kem.ts'
 import { toHex } from '../../domain/ids.ts'
 import type { Suite } from '../../ports/keyring.ts'
 import type { Clock, Random } from '../../ports/system.ts'
@@ -10,11 +9,9 @@ import type { SpoolKey } from './secrets.ts'
 import { newSpoolKey, presentSpoolKey, rotated } from './spool-keys.ts'
 
 export interface SpoolKeyringPorts {
-  readonly primitives: Primitives
+  readonly primitives: HpkePrimitives
   readonly clock: Clock
   readonly random: Random
-  /** Of suite 1. */
-  readonly kem: Kem
 }
 
 /** The spool's keys in a file of their own, so that a rotation can destroy old ones without touching the rest. */
@@ -36,7 +33,7 @@ export class SpoolKeyring {
       const keys = await this.#store.update((now) => (presentSpoolKey(now) ? now : [...now, this.#newKey()]))
       present = presentSpoolKey(keys)!
     }
-    return { suite: 1, keyId: present.keyId, publicKey: this.#ports.kem.keyPair(present.seed).publicKey }
+    return { suite: 1, keyId: present.keyId, publicKey: this.#ports.primitives.kem(1).keyPair(present.seed).publicKey }
   }
 
   /** @throws E_KEYRING_KEY_UNKNOWN when it was destroyed. */
@@ -59,8 +56,8 @@ export class SpoolKeyring {
   }
 
   #newKey(): SpoolKey {
-    const { primitives, kem, random, clock } = this.#ports
-    return newSpoolKey(primitives, kem, random.bytes(32), clock.nowMs())
+    const { primitives, random, clock } = this.#ports
+    return newSpoolKey(primitives, random.bytes(32), clock.nowMs())
   }
 
   async #keys(): Promise<readonly SpoolKey[]> {

@@ -1,6 +1,5 @@
 import { keyId } from '../../crypto/keys.ts'
-import type { Kem } from '../../crypto/kem.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
+import type { HpkePrimitives } from '../../crypto/kem.ts'
 import type { SpoolKey } from './secrets.ts'
 
 /** A spool key is replaced when it is this old. */
@@ -13,8 +12,8 @@ export const SPOOL_KEY_MAX_AGE_MS = 24 * 60 * 60 * 1000
 export const SPOOL_KEY_GRACE_MS = 10 * 60 * 1000
 
 /** A new spool key, suite 1. @param seed 32 fresh random bytes. */
-export function newSpoolKey(primitives: Primitives, kem: Kem, seed: Uint8Array, nowMs: number): SpoolKey {
-  const { publicKey } = kem.keyPair(seed)
+export function newSpoolKey(primitives: HpkePrimitives, seed: Uint8Array, nowMs: number): SpoolKey {
+  const { publicKey } = primitives.kem(1).keyPair(seed)
   return { keyId: keyId(primitives, 1, publicKey), seed, createdAtMs: nowMs, supersededAtMs: null }
 }
 

@@ -1,5 +1,4 @@
 import { hasFileKeyring, openFileKeyring } from '../../adapters/file-keyring/file-keyring.ts'
-import { nativeXWing } from '../../adapters/native-kem.ts'
 import { nodePrimitives } from '../../adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../adapters/node-system.ts'
 import { MosaikError } from '../../domain/errors.ts'
@@ -28,7 +27,6 @@ export async function recoveryKey(config: Config, screen: Screen, sharing?: Shar
     clock: nodeClock,
     random,
     primitives: nodePrimitives,
-    suite1Kem: nativeXWing,
     record: () => Promise.reject(new MosaikError('E_INTERNAL', 'this command unwraps nothing')),
   })
   for (const organisation of keyring.organisations()) {

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { createFileKeyring, openFileKeyring } from '../../../src/adapters/file-keyring/file-keyring.ts'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import { combineMnemonics, splitToMnemonics } from '../../../src/crypto/slip39/slip39.ts'
@@ -33,7 +32,7 @@ const newFolder = () => mkdtempSync(join(root, 'd-'))
 
 function keyringOptions(folder: string) {
   const record = () => Promise.reject(new Error('nothing is unwrapped'))
-  return { folder, passphrase, clock: nodeClock, random, primitives: nodePrimitives, suite1Kem: nativeXWing, record }
+  return { folder, passphrase, clock: nodeClock, random, primitives: nodePrimitives, record }
 }
 
 async function newVault(): Promise<{ data: string; seed: Uint8Array }> {

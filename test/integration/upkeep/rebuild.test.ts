@@ -21,7 +21,6 @@ import {
   storeInto as store,
   writeState,
 } from '../../support/rebuild-stage.ts'
-import { quickSigning } from '../../support/quick-signing.ts'
 import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
@@ -41,7 +40,7 @@ describe('a rebuild', () => {
     'brings 1,000 recordings back from three of five nodes and the recovery key: every field, every byte',
     { timeout: 30 * MINUTES },
     async () => {
-      vault = await makeTestVault({ placementRule: 'strict', threads: 0, primitives: quickSigning })
+      vault = await makeTestVault({ placementRule: 'strict', threads: 0 })
       const all = Array.from({ length: 1000 }, (_, i) => [randomBytes(500 + i), `meeting ${i}`] as const)
       const ids = await storeAllInto(vault, all)
       const contents = new Map(ids.map((id, i) => [id, sha256(all[i]![0])]))

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
+import { MLDSA65_SIGNATURE_BYTES } from '../../../src/crypto/signature.ts'
 import { MosaikError } from '../../../src/domain/errors.ts'
 import type { ObjectRow } from '../../../src/ports/catalog/layout.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
@@ -38,6 +39,11 @@ const look = async (): Promise<number> => {
 }
 const bytesOf = (row: ObjectRow): Uint8Array | undefined => stage.storeOf(row.node).objects.get(row.key)?.slice()
 
+/** All of a fragment; of a manifest's share all but its ML-DSA signature, which is another each time (docs/FORMAT.md §8). */
+function signedPart({ role }: ObjectRow, bytes: Uint8Array): Uint8Array {
+  return role.kind === 'fragment' ? bytes : bytes.subarray(0, -MLDSA65_SIGNATURE_BYTES)
+}
+
 /** Nothing is broken or missing, and the content is the same. */
 async function expectWell(): Promise<void> {
   expect((await fsck(stage, never)).violations).toEqual([])
@@ -62,7 +68,7 @@ describe('repair', () => {
     now.forEach((row, i) => {
       expect(row).toMatchObject({ node: lost[i]!.node, index: lost[i]!.index, sharing: lost[i]!.sharing })
       expect(row.key).not.toBe(lost[i]!.key)
-      expect(sha256(bytesOf(row)!)).toBe(sha256(before[i]!))
+      expect(sha256(signedPart(row, bytesOf(row)!))).toBe(sha256(signedPart(row, before[i]!)))
     })
     await expectWell()
     expect(await mend()).toEqual({ groups: 0, shares: 0, waiting: 0 })

@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import express from 'express'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeClock } from '../../../src/adapters/node-system.ts'
 import { MemoryRateCounter } from '../../../src/adapters/memory-rate-counter.ts'
@@ -45,7 +44,6 @@ export async function uploadStage(options: Partial<UploadsOptions> = {}) {
     keys,
     primitives: nodePrimitives,
     random,
-    suite1Kem: nativeXWing,
   })
   const announced: Id[] = []
   const { installation, recordings } = catalog

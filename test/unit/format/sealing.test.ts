@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { nodePrimitives as primitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeRandom } from '../../../src/adapters/node-system.ts'
-import { kemKeyPair } from '../../../src/crypto/kem.ts'
 import { recoveryKemSeed, rootSigningSeed, trustedSigner, vaultKemSeed } from '../../../src/crypto/keys.ts'
 import { signingKeys, signPair } from '../../../src/crypto/signature.ts'
 import { encodeManifest } from '../../../src/format/manifest.ts'
@@ -31,7 +30,7 @@ const recoverySeed = random.bytes(32)
 const root = signingKeys(primitives, rootSigningSeed(primitives, recoverySeed))
 const signing = signingKeys(primitives, random.bytes(32))
 const stranger = signingKeys(primitives, random.bytes(32))
-const kemOf = (seed: Uint8Array) => ({ suite: 1 as const, publicKey: kemKeyPair(1, seed).publicKey })
+const kemOf = (seed: Uint8Array) => ({ suite: 1 as const, publicKey: primitives.kem(1).keyPair(seed).publicKey })
 const keys: OrganisationPublicKeys = {
   organisation: sample.organisation,
   epoch: 1,

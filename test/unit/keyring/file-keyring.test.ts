@@ -8,12 +8,10 @@ import { createFileKeyring, hasFileKeyring, openFileKeyring } from '../../../src
 import type { FileKeyringOptions } from '../../../src/adapters/file-keyring/file-keyring.ts'
 import { SPOOL_KEY_GRACE_MS, SPOOL_KEY_MAX_AGE_MS } from '../../../src/adapters/file-keyring/spool-keys.ts'
 import type { UnwrapEntry } from '../../../src/adapters/file-keyring/unwrap-gate.ts'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import { ascii } from '../../../src/crypto/bytes.ts'
 import { hpkeSeal } from '../../../src/crypto/hpke.ts'
-import { kemKeyPair, kemOfSuite } from '../../../src/crypto/kem.ts'
 import { keyId, recoveryKemSeed, rootSigningSeed } from '../../../src/crypto/keys.ts'
 import { signingKeys, verifyPair } from '../../../src/crypto/signature.ts'
 import { toHex } from '../../../src/domain/ids.ts'
@@ -44,7 +42,6 @@ beforeEach(() => {
     clock: { ...nodeClock, nowMs: () => nowMs, monotonicMs: () => nowMs },
     random,
     primitives: nodePrimitives,
-    suite1Kem: nativeXWing,
     unwrapsPerMinute: 3,
     record: (entry) => {
       if (recordFails) return Promise.reject(new Error('log is full'))
@@ -64,7 +61,7 @@ function wrap(key: KemPublicKey, secret: Uint8Array): { id: Uint8Array; wrapped:
     info,
     aad,
     secret,
-    random.bytes(kemOfSuite(suite).randomBytes),
+    random.bytes(nodePrimitives.kem(suite).randomBytes),
   )
   return { id: keyId(nodePrimitives, suite, publicKey), wrapped: { suite, info, aad, ...sealed } }
 }
@@ -147,7 +144,9 @@ describe('file keyring', () => {
     const keys = await keyring.createOrganisation(org)
     const seed = (await keyring.pendingRecoverySeed(org))!
     for (const { suite, publicKey } of keys.recovery) {
-      expect(kemKeyPair(suite, recoveryKemSeed(nodePrimitives, seed, suite)).publicKey).toEqual(publicKey)
+      expect(nodePrimitives.kem(suite).keyPair(recoveryKemSeed(nodePrimitives, seed, suite)).publicKey).toEqual(
+        publicKey,
+      )
     }
     expect(signingKeys(nodePrimitives, rootSigningSeed(nodePrimitives, seed)).publicKeys).toEqual(keys.root)
     const signature = await keyring.signAsRoot(org, 'mosaik/v1/card', ascii('card'))

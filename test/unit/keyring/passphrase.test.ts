@@ -18,7 +18,6 @@ import {
   sealEnvelope,
   toBase64,
 } from '../../../src/adapters/file-keyring/sealed-file.ts'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives as primitives } from '../../../src/adapters/node-primitives.ts'
 import { nodeClock, nodeRandom } from '../../../src/adapters/node-system.ts'
 import { ascii } from '../../../src/crypto/bytes.ts'
@@ -40,7 +39,7 @@ const opened: FileKeyring[] = []
 
 beforeEach(() => {
   folder = mkdtempSync(join(root, 'k-'))
-  const ports = { clock: nodeClock, random, primitives, suite1Kem: nativeXWing, record: () => Promise.resolve() }
+  const ports = { clock: nodeClock, random, primitives, record: () => Promise.resolve() }
   options = { folder, passphrase: oldPassphrase, ...ports }
 })
 afterEach(() => {
@@ -63,7 +62,7 @@ async function make(): Promise<{
   await keyring.createOrganisation(org)
   const { suite, keyId, publicKey } = await keyring.spoolPublicKey()
   const [info, aad, secret] = [ascii('mosaik/v1/spool'), ascii('header'), random.bytes(32)]
-  const sealed = hpkeSeal(suite, primitives, publicKey, info, aad, secret, random.bytes(nativeXWing.randomBytes))
+  const sealed = hpkeSeal(suite, primitives, publicKey, info, aad, secret, random.bytes(primitives.kem(1).randomBytes))
   keyring.close()
   return { keyId, secret, wrapped: { suite, info, aad, ...sealed } }
 }

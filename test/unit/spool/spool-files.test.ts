@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, syml
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { openSpoolFiles } from '../../../src/adapters/spool-files.ts'
 import { createSpool } from '../../../src/pipeline/spool.ts'
@@ -21,7 +20,7 @@ const mode = (path: string): number => statSync(path).mode & 0o777
 it('an upload on a real disk comes back, is private, and is removed', async () => {
   const files = openSpoolFiles(join(folder, 'spool'))
   const keys = new MemorySpoolKeys()
-  const options = { files, keys, primitives: nodePrimitives, random: new RememberedRandom(), suite1Kem: nativeXWing }
+  const options = { files, keys, primitives: nodePrimitives, random: new RememberedRandom() }
   const spool = createSpool({ ...options, extentSegments: 2 })
   const content = bytesOf(1_500_000)
   await spool.begin(upload)

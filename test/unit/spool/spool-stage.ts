@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { nativeXWing } from '../../../src/adapters/native-kem.ts'
 import { nodePrimitives } from '../../../src/adapters/node-primitives.ts'
 import { hpkeOpen } from '../../../src/crypto/hpke.ts'
 import { keyId } from '../../../src/crypto/keys.ts'
@@ -31,7 +30,7 @@ export class MemorySpoolKeys implements SpoolKeys {
   }
 
   turn(): void {
-    const { seed, publicKey } = nativeXWing.keyPair(new Uint8Array(randomBytes(32)))
+    const { seed, publicKey } = nodePrimitives.kem(1).keyPair(new Uint8Array(randomBytes(32)))
     this.#keys.push({ keyId: keyId(nodePrimitives, 1, publicKey), seed, publicKey })
   }
 
@@ -48,7 +47,7 @@ export class MemorySpoolKeys implements SpoolKeys {
   openSpoolKey: SpoolKeys['openSpoolKey'] = (id, { enc, info, aad, ct }) => {
     const found = this.#keys.find((key) => toHex(key.keyId) === toHex(id))
     if (!found) return Promise.reject(new MosaikError('E_KEYRING_KEY_UNKNOWN', 'destroyed'))
-    return Promise.resolve().then(() => hpkeOpen(1, nodePrimitives, found.seed, enc, info, aad, ct, nativeXWing))
+    return Promise.resolve().then(() => hpkeOpen(1, nodePrimitives, found.seed, enc, info, aad, ct))
   }
 
   rotateSpoolKeys: SpoolKeys['rotateSpoolKeys'] = (inUse) => {
@@ -151,7 +150,7 @@ export function spoolStage(extentSegments = 2) {
   const files = new MemorySpoolFiles()
   const keys = new MemorySpoolKeys()
   const random = new RememberedRandom()
-  const options = { files, keys, primitives: nodePrimitives, random, suite1Kem: nativeXWing, extentSegments }
+  const options = { files, keys, primitives: nodePrimitives, random, extentSegments }
   return { files, keys, random, spool: createSpool(options), restart: () => createSpool(options) }
 }
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { nativeXWing } from '../../../src/adapters/native-kem.ts'
-import { kemOfSuite } from '../../../src/crypto/kem.ts'
+import { nobleKem } from '../../../src/crypto/kem.ts'
 import { hex, toHex } from '../../support/bytes.ts'
 import { describePublished, readVectorJson, runCases } from '../../support/published-vectors.ts'
 
@@ -10,7 +10,7 @@ type Hybrid = Record<'seed' | 'randomness' | 'pk' | 'ct' | 'ss', string>
 describePublished('X-Wing, draft-connolly-cfrg-xwing-kem', () => {
   it('noble and native', () => {
     const ran = runCases(readVectorJson<XWing[]>('xwing/xwing-test-vectors.json'), ({ seed }) => seed, (vector) => {
-      const noble = kemOfSuite(1)
+      const noble = nobleKem(1)
       const { enc, sharedSecret } = noble.encapsulate(hex(vector.pk), hex(vector.eseed))
       expect([toHex(enc), toHex(sharedSecret)]).toEqual([vector.ct, vector.ss])
       for (const kem of [noble, nativeXWing]) {
@@ -24,8 +24,8 @@ describePublished('X-Wing, draft-connolly-cfrg-xwing-kem', () => {
 
 describePublished('CFRG hybrid KEMs', () => {
   it.each([
-    ['MLKEM768X25519', [kemOfSuite(1), nativeXWing]],
-    ['MLKEM1024P384', [kemOfSuite(2)]],
+    ['MLKEM768X25519', [nobleKem(1), nativeXWing]],
+    ['MLKEM1024P384', [nobleKem(2)]],
   ] as const)('%s', (name, kems) => {
     const ran = runCases(readVectorJson<Hybrid[]>(`noble-hybrids/${name}.json`), ({ seed }) => seed, (vector) => {
       const { enc, sharedSecret } = kems[0].encapsulate(hex(vector.pk), hex(vector.randomness))

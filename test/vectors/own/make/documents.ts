@@ -1,7 +1,6 @@
 import { FloeKey, createFloeHeader } from '../../../../src/crypto/floe.ts'
 import { hpkeSeal } from '../../../../src/crypto/hpke.ts'
 import { signerId } from '../../../../src/crypto/keys.ts'
-import { kemOfSuite } from '../../../../src/crypto/kem.ts'
 import { signPair } from '../../../../src/crypto/signature.ts'
 import {
   decodeDocumentShare,
@@ -140,7 +139,7 @@ function wrapKey(vault: SmallVault, sealed: Uint8Array, key: Uint8Array): Uint8A
   const { headerBytes } = decodeSealedDocument(sealed)
   const info = new TextEncoder().encode('mosaik/v1/manifest')
   const entries = [vault.keys.kem[0]!, vault.keys.recovery[0]!].flatMap(({ publicKey }) => {
-    const random = vault.random.bytes(kemOfSuite(1).randomBytes)
+    const random = vault.random.bytes(primitives.kem(1).randomBytes)
     const { enc, ct } = hpkeSeal(1, primitives, publicKey, info, headerBytes, key, random)
     return [enc, ct]
   })
@@ -181,6 +180,7 @@ async function shares(): Promise<Family> {
   return new Family('document-share')
     .ok('valid', valid, trust)
     .ok('valid-suite-2', suite2, trust)
+    .ok('valid-hedged', join(signed, vault.signHedged('mosaik/v1/share', signed)), trust)
     .ok('valid-not-verified', flip(valid, -1))
     .frame(valid, trust)
     .fault('E_FORMAT_LENGTH', 'ends-in-suite', cut(valid, 11), trust)

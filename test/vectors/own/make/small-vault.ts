@@ -1,12 +1,13 @@
-import { nodePrimitives as primitives } from '../../../../src/adapters/node-primitives.ts'
+import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
+import { nodePrimitives } from '../../../../src/adapters/node-primitives.ts'
 import { noblePrimitives } from '../../../../src/crypto/noble-primitives.ts'
 import { createFloeHeader } from '../../../../src/crypto/floe.ts'
 import { fragmentKey } from '../../../../src/crypto/fragment-tag.ts'
-import { kemKeyPair } from '../../../../src/crypto/kem.ts'
 import { recoveryKemSeed, rootSigningSeed, vaultKemSeed } from '../../../../src/crypto/keys.ts'
 import { createTableKernel } from '../../../../src/crypto/kernel/table-kernel.ts'
 import { SegmentSealer } from '../../../../src/crypto/segment-codec.ts'
-import { signingKeys, signPair, type SigningKeys } from '../../../../src/crypto/signature.ts'
+import type { HpkePrimitives } from '../../../../src/crypto/kem.ts'
+import { signedBytes, signingKeys, signingSeeds, signPair, type SigningKeys } from '../../../../src/crypto/signature.ts'
 import type { Scheme } from '../../../../src/domain/dispersal.ts'
 import { toHex, type Id } from '../../../../src/domain/ids.ts'
 import type { Manifest, ManifestAsset, SealedAsset } from '../../../../src/domain/recording.ts'
@@ -22,7 +23,12 @@ import type { KemPublicKey, OrganisationPublicKeys, Suite } from '../../../../sr
 import type { Random } from '../../../../src/ports/system.ts'
 import { seededRandom } from './seeded-random.ts'
 
-export { primitives }
+/** Signatures and encapsulations are noble's, which are the same on every run. */
+export const primitives: HpkePrimitives = {
+  ...nodePrimitives,
+  mldsa65: noblePrimitives.mldsa65,
+  kem: (suite) => noblePrimitives.kem(suite),
+}
 
 /** An asset sealed and split, with everything that a reader or a fault needs. */
 export interface SplitAsset {
@@ -53,10 +59,10 @@ export class SmallVault {
     this.recoverySeed = before?.recoverySeed ?? this.random.bytes(32)
     this.vaultSeed = this.random.bytes(32)
     this.signingSeed = this.random.bytes(32)
-    this.signing = signingKeys(noblePrimitives, this.signingSeed)
-    this.root = signingKeys(noblePrimitives, rootSigningSeed(primitives, this.recoverySeed))
+    this.signing = signingKeys(primitives, this.signingSeed)
+    this.root = signingKeys(primitives, rootSigningSeed(primitives, this.recoverySeed))
     const pairs = (seedOf: (suite: Suite) => Uint8Array) =>
-      ([1, 2] as const).map((suite) => ({ suite, publicKey: kemKeyPair(suite, seedOf(suite)).publicKey }))
+      ([1, 2] as const).map((suite) => ({ suite, publicKey: primitives.kem(suite).keyPair(seedOf(suite)).publicKey }))
     this.keys = {
       organisation: this.organisation,
       epoch: (before?.keys.epoch ?? 0) + 1,
@@ -77,6 +83,16 @@ export class SmallVault {
 
   sign(context: string, message: Uint8Array): Promise<Uint8Array> {
     return Promise.resolve(signPair(this.signing, context, message))
+  }
+
+  /** The other variant of ML-DSA (FIPS 204 §3.4), its randomness 07 07 07 … */
+  signHedged(context: string, message: Uint8Array): Uint8Array {
+    const signed = signedBytes(context, message)
+    const { secretKey } = ml_dsa65.keygen(signingSeeds(primitives, this.signingSeed).mldsa65)
+    return concatenate(
+      this.signing.ed25519.sign(signed),
+      ml_dsa65.sign(signed, secretKey, { extraEntropy: new Uint8Array(32).fill(7) }),
+    )
   }
 
   firstCard(): Promise<Uint8Array<ArrayBuffer>> {
