@@ -10,6 +10,8 @@ import { simulate, type Simulated } from './simulate.ts'
 const CHILDREN = 2
 /** Seeds that a child is given at a time. */
 const BATCH = 10
+/** Batches until a child is replaced: what a killed process waited for waits for ever, and nothing of it is freed. */
+const BATCHES_OF_A_CHILD = 20
 const HIGHEST_SEED = 2 ** 48
 
 const options = {
@@ -71,26 +73,22 @@ async function many(from: number, count: number, json: string | undefined): Prom
   const seeds = Array.from({ length: count }, (_, i) => from + i)
   const results: Simulated[] = []
   const broken: Simulated[] = []
-  const children = Array.from({ length: Math.min(CHILDREN, Math.ceil(count / BATCH)) }, () =>
-    // Young objects have more room than usual: a tenth less time. Errors, of which there are many, have no stacks: a seed that fails is run again.
-    fork(import.meta.filename, {
-      execArgv: [...process.execArgv, '--max-semi-space-size=64', '--stack-trace-limit=0'],
-    }),
-  )
-  await Promise.all(
-    children.map(async (child) => {
-      for (let batch = seeds.splice(0, BATCH); batch.length > 0; batch = seeds.splice(0, BATCH)) {
-        for (const result of await ask(child, batch)) {
-          results.push(result)
-          if (result.violations.length === 0) continue
-          broken.push(result)
-          const words = result.violations.slice(0, 5).map((one) => `  ${one}`)
-          process.stdout.write(`seed ${result.seed} (npm run simulate -- --seed ${result.seed})\n${words.join('\n')}\n`)
-        }
-      }
+  const note = (result: Simulated): void => {
+    results.push(result)
+    if (result.violations.length === 0) return
+    broken.push(result)
+    const words = result.violations.slice(0, 5).map((one) => `  ${one}`)
+    process.stdout.write(`seed ${result.seed} (npm run simulate -- --seed ${result.seed})\n${words.join('\n')}\n`)
+  }
+  const lane = async (): Promise<void> => {
+    while (seeds.length > 0) {
+      const child = startChild()
+      for (let i = 0; i < BATCHES_OF_A_CHILD && seeds.length > 0; i++)
+        for (const result of await ask(child, seeds.splice(0, BATCH))) note(result)
       child.disconnect()
-    }),
-  )
+    }
+  }
+  await Promise.all(Array.from({ length: CHILDREN }, lane))
   const sum = (of: (one: Simulated) => number): number => results.reduce((all, one) => all + of(one), 0)
   const figures = {
     date: startedAt.toISOString(),
@@ -113,6 +111,13 @@ async function many(from: number, count: number, json: string | undefined): Prom
     writeFileSync(json, `${JSON.stringify({ ...figures, violations }, null, 2)}\n`)
   }
   return results.length === count && broken.length === 0 ? 0 : 1
+}
+
+function startChild(): ChildProcess {
+  // Young objects have more room than usual: a tenth less time. Errors, of which there are many, have no stacks: a seed that fails is run again.
+  return fork(import.meta.filename, {
+    execArgv: [...process.execArgv, '--max-semi-space-size=64', '--stack-trace-limit=0'],
+  })
 }
 
 /** @throws when the child ends instead: a fault that the simulation did not catch */
