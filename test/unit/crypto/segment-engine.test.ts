@@ -1,5 +1,5 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -172,6 +172,15 @@ describe.each([
   })
 })
 
+/** Niceness of each thread of this process, by its id: proc(5), the nineteenth field. */
+function nicenessOfThreads(): Map<string, number> {
+  const of = (thread: string): number => {
+    const behindName = readFileSync(`/proc/self/task/${thread}/stat`, 'latin1').split(') ').at(-1)!
+    return Number(behindName.split(' ')[16])
+  }
+  return new Map(readdirSync('/proc/self/task').map((thread) => [thread, of(thread)]))
+}
+
 describe('worker engine', () => {
   const script = new URL('../../support/crashing-segment-worker.ts', import.meta.url)
 
@@ -188,6 +197,18 @@ describe('worker engine', () => {
     })
     expect(results.filter((result) => result.status === 'fulfilled').length).toBeGreaterThanOrEqual(2)
     expect(await splitter.split(6, bytesOf(5), true)).toHaveLength(5)
+    await engine.close()
+  })
+
+  it.runIf(process.platform === 'linux')('has threads that make way for all others', async () => {
+    const before = nicenessOfThreads()
+    const engine = createWorkerEngine({ workers: 2 })
+    const splitter = engine.splitter(cipher, sharing)
+    await Promise.all([0, 1].map((segment) => splitter.split(segment, bytesOf(SEGMENT_PLAIN_BYTES), false)))
+    const added = [...nicenessOfThreads()].filter(([thread]) => !before.has(thread)).map(([, niceness]) => niceness)
+    expect(added.filter((niceness) => niceness === Math.max(9, getPriority()))).toHaveLength(2)
+    expect(nicenessOfThreads().get(String(process.pid))).toBe(before.get(String(process.pid)))
+    splitter.close()
     await engine.close()
   })
 
