@@ -4,7 +4,7 @@ import type { HpkePrimitives, Kem } from '../crypto/kem.ts'
 import { encodeRows } from '../crypto/matrix.ts'
 import { noblePrimitives } from '../crypto/noble-primitives.ts'
 import { splitDocument } from '../crypto/shamir.ts'
-import { signingKeys, signPair, verifyPair } from '../crypto/signature.ts'
+import { ED25519_SIGNATURE_BYTES, signingKeys, signPair, verifyPair } from '../crypto/signature.ts'
 import { MosaikError } from '../domain/errors.ts'
 import { toHex } from '../domain/ids.ts'
 
@@ -119,7 +119,7 @@ function checks(primitives: HpkePrimitives): Readonly<Record<string, readonly An
       'd35c99154969f8c04e3d11b59a05978211167338f496cfabf6a485b4d8f21aed',
     ),
     HPKE: [[() => hpkeRoundTrip(primitives), HPKE_CT + toHex(counting(32))]],
-    'Ed25519 and ML-DSA-65': [[() => signatureAnswer(primitives), SIGNATURE_HASHES + '010100']],
+    'Ed25519 and ML-DSA-65': [[() => signatureAnswer(primitives), SIGNATURE_HASHES + '01010000']],
     argon2id: [
       [
         () =>
@@ -182,16 +182,24 @@ function hpkeRoundTrip(primitives: HpkePrimitives): Uint8Array {
   return Uint8Array.of(...ct, ...hpkeOpen(1, primitives, seed, enc, info, aad, ct))
 }
 
+/** Ed25519 signature of one pair, ML-DSA signature of another. */
+function halves(first: Uint8Array, second: Uint8Array): Uint8Array {
+  return Uint8Array.of(...first.subarray(0, ED25519_SIGNATURE_BYTES), ...second.subarray(ED25519_SIGNATURE_BYTES))
+}
+
 /** Ed25519 by the signature; ML-DSA by noble's, which is deterministic, and by each verifying what the other signed. */
 function signatureAnswer(primitives: HpkePrimitives): Uint8Array {
   const context = 'mosaik/v1/share'
   const [keys, portable] = [signingKeys(primitives, counting(32)), signingKeys(noblePrimitives, counting(32))]
   const [own, known] = [keys, portable].map((pair) => signPair(pair, context, counting(10))) as [Uint8Array, Uint8Array]
   const hashes = [primitives.sha256(own.subarray(0, 64)), primitives.sha256(known.subarray(64))]
+  // each half must be refused by itself: a pair falls with either
+  const other = signPair(portable, context, counting(11))
   const verdicts = [
     verifyPair(noblePrimitives, portable.publicKeys, context, counting(10), own),
-    verifyPair(primitives, keys.publicKeys, context, counting(10), known),
-    verifyPair(primitives, keys.publicKeys, context, counting(11), known),
+    ...[known, halves(known, other), halves(other, known)].map((pair) =>
+      verifyPair(primitives, keys.publicKeys, context, counting(10), pair),
+    ),
   ]
   return Uint8Array.of(...hashes[0]!, ...hashes[1]!, ...verdicts.map(Number))
 }

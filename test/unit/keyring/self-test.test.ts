@@ -43,6 +43,28 @@ describe('self-test', () => {
     })
   }
 
+  it('notices signatures that nobody else takes, and a verifier that takes any', () => {
+    const { mldsa65 } = nodePrimitives
+    const wrong: Partial<HpkePrimitives>[] = [
+      { mldsa65: { ...mldsa65, keyPair: (seed) => ({ ...mldsa65.keyPair(seed), sign: () => new Uint8Array(3309) }) } },
+      { mldsa65: { ...mldsa65, verify: () => true } },
+      { ed25519: { ...nodePrimitives.ed25519, verify: () => true } },
+      { mldsa65: { ...mldsa65, verify: () => false } },
+    ]
+    for (const part of wrong) expect(() => runSelfTest({ ...nodePrimitives, ...part })).toThrow(/Ed25519 and ML-DSA-65/)
+  })
+
+  it('notices an encapsulation that the other implementation does not open', () => {
+    const kem = {
+      ...nativeXWing,
+      encapsulate: (publicKey: Uint8Array, random: Uint8Array) => ({
+        ...nativeXWing.encapsulate(publicKey, random),
+        sharedSecret: new Uint8Array(32),
+      }),
+    }
+    expect(() => runSelfTest({ ...nodePrimitives, kem: () => kem })).toThrow(/X25519 \+ ML-KEM-768/)
+  })
+
   it('notices a KEM that calculates wrongly', () => {
     const kem = { ...nativeXWing, decapsulate: () => new Uint8Array(32) }
     expect(() => runSelfTest({ ...nodePrimitives, kem: () => kem })).toThrow(/X25519 \+ ML-KEM-768/)
