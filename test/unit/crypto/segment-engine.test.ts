@@ -175,7 +175,7 @@ describe.each([
 /** Niceness of each thread of this process, by its id: proc(5), the nineteenth field. */
 function nicenessOfThreads(): Map<string, number> {
   const of = (thread: string): number => {
-    const behindName = readFileSync(`/proc/self/task/${thread}/stat`, 'latin1').split(') ').at(-1)!
+    const behindName = readFileSync(`/proc/self/task/${thread}/stat`, 'latin1').split(') ').at(-1) ?? ''
     return Number(behindName.split(' ')[16])
   }
   return new Map(readdirSync('/proc/self/task').map((thread) => [thread, of(thread)]))
