@@ -11,6 +11,7 @@ import {
 import { hkdfExpand, type Mac } from '../crypto/hkdf-expand.ts'
 import { nobleKem, type HpkePrimitives } from '../crypto/kem.ts'
 import type { GcmKey } from '../crypto/primitives.ts'
+import { freeAtOnce } from './free-at-once.ts'
 import { nativeXWing } from './native-kem.ts'
 import { nativeEd25519, nativeMldsa65 } from './native-signatures.ts'
 
@@ -62,14 +63,10 @@ function chacha20Into(key: Uint8Array, block: number, target: Uint8Array): void 
   }
 }
 
-/**
- * Copies what a cipher gave, and frees it at once. Left to the garbage collector, every piece would lie in fresh pages, and full
- * collections would follow each other: twice the time.
- */
+/** Copies what a cipher gave. Left to the garbage collector, every piece would lie in fresh pages: twice the time. */
 function move(piece: Buffer, target: Uint8Array, at: number): void {
   target.set(piece, at)
-  const { buffer } = piece
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === piece.byteLength) buffer.transfer(0)
+  freeAtOnce(piece)
 }
 
 const hmacSha384: Mac = (key, ...parts) => {

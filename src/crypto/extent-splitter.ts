@@ -68,7 +68,7 @@ export class ExtentSplitter {
   ): void {
     if (extentOfSegment(segment) !== this.#extent)
       throw new RangeError(`segment ${segment} is not of extent ${this.#extent}`)
-    const { kernel, primitives } = this.#tools
+    const { kernel, primitives, copy } = this.#tools
     const { k, t } = this.#scheme
     const rowBytes = this.#rowBytes(sealedBytes, last)
     const dataAt = t * rowBytes
@@ -83,7 +83,7 @@ export class ExtentSplitter {
     for (const [index, block] of blocks.entries()) {
       const area = index < unchanged ? kernel.input : kernel.output
       const at = (index < unchanged ? index : index - unchanged) * rowBytes
-      block.set(area.subarray(at, at + rowBytes))
+      copy(area.subarray(at, at + rowBytes), block.subarray(0, rowBytes))
       block.set(tagBlock(this.#keys.get(index)!, segment, block.subarray(0, rowBytes)), rowBytes)
     }
   }

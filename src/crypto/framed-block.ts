@@ -10,6 +10,8 @@ export interface CodecTools {
   readonly kernel: Kernel
   /** Makes the arrays that are handed out; content may be anything. `new Uint8Array(n)` always does. */
   allocate(bytes: number): Uint8Array<ArrayBuffer>
+  /** What `target.set(source)` does: the two are equally long, and either may be shared memory. */
+  copy(source: Uint8Array, target: Uint8Array): void
 }
 
 /** One share's block of one segment with its 16-byte tag, as it lies in the fragment. */
@@ -85,8 +87,12 @@ export function sortByTag(
 }
 
 /** Writes the blocks, without tags, to the kernel's input rows, in the order given. */
-export function loadRows(kernel: Kernel, rowBytes: number, blocks: readonly FramedBlock[]): void {
+export function loadRows(
+  { kernel, copy }: Pick<CodecTools, 'kernel' | 'copy'>,
+  rowBytes: number,
+  blocks: readonly FramedBlock[],
+): void {
   blocks.forEach((block, row) => {
-    kernel.input.set(block.bytes.subarray(0, rowBytes), row * rowBytes)
+    copy(block.bytes.subarray(0, rowBytes), kernel.input.subarray(row * rowBytes, (row + 1) * rowBytes))
   })
 }

@@ -78,15 +78,14 @@ export class RepairCodec {
   }
 
   #compute(segment: number, rowBytes: number, blocks: readonly FramedBlock[], to: number): void {
-    const { kernel } = this.#tools
     checkIndices(this.#scheme, segment, blocks)
     this.#checkTags(segment, rowBytes, blocks)
     const plan = this.#planFor(
       blocks.map((block) => block.index),
       to,
     )
-    loadRows(kernel, rowBytes, blocks)
-    kernel.multiply(plan, rowBytes)
+    loadRows(this.#tools, rowBytes, blocks)
+    this.#tools.kernel.multiply(plan, rowBytes)
   }
 
   #checkTags(segment: number, rowBytes: number, blocks: readonly FramedBlock[]): void {

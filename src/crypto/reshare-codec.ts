@@ -62,7 +62,7 @@ export class ReshareCodec {
     const rowBytes = blockBytes(sealedBytes, dataRows(this.#scheme), last)
     const front = blocks.slice(0, k)
     const probes = blocks.slice(k)
-    loadRows(kernel, rowBytes, front)
+    loadRows(this.#tools, rowBytes, front)
     kernel.multiply(this.#planFor(front, probes), rowBytes)
     const probesAt = dataRows(this.#scheme)
     for (const [i, { bytes }] of probes.entries()) {

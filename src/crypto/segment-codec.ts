@@ -203,9 +203,8 @@ export class SegmentOpener {
   }
 
   #combine(rowBytes: number, subset: readonly FramedBlock[]): void {
-    const { kernel } = this.#tools
-    loadRows(kernel, rowBytes, subset)
-    kernel.multiply(this.#planFor(subset.map((block) => block.index)), rowBytes)
+    loadRows(this.#tools, rowBytes, subset)
+    this.#tools.kernel.multiply(this.#planFor(subset.map((block) => block.index)), rowBytes)
   }
 
   /** Which of the other blocks are not what `subset`, whose rows are still in the kernel, says they should be. */

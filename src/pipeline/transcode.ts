@@ -297,5 +297,6 @@ function mediaInput(reader: AssetReader): MediaInput {
   return {
     sizeBytes: reader.asset.contentBytes,
     read: (startBytes, endBytes, signal) => reader.read(startBytes, endBytes, signal),
+    recycle: (chunk) => reader.recycle(chunk),
   }
 }

@@ -8,7 +8,9 @@ import type { SoundTrack } from '../domain/track.ts'
 export interface MediaInput {
   readonly sizeBytes: number
   /** Plaintext bytes [start, end); chunks belong to the caller. */
-  read(startBytes: number, endBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+  read(startBytes: number, endBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array<ArrayBuffer>>
+  /** As `AssetReader.recycle`. */
+  readonly recycle?: (chunk: Uint8Array<ArrayBuffer>) => void
 }
 
 export interface MediaStream {
@@ -57,7 +59,7 @@ export interface RenditionPlan {
 
 /** The rendition as it runs: its bytes, then its index. */
 export interface RenditionOutput {
-  /** Fragmented MP4, one file. Ends only when the tool ended well; else it throws. Chunks belong to the caller. */
+  /** Fragmented MP4, one file. Ends only when the tool ended well; else it throws. A chunk is the caller's until the next one is asked for. */
   readonly bytes: AsyncIterable<Uint8Array>
   /** Byte ranges, complete once `bytes` ended. */
   index(): PlaybackIndex

@@ -28,7 +28,7 @@ export interface ReadPorts extends GatherPorts, ExtentPorts {
  */
 const MAX_RUN_SEGMENTS = 8
 const FIRST_RUN_SEGMENTS = 2
-/** Runs that are fetched ahead of the consumer. */
+/** Runs that are fetched ahead of a consumer who has taken some: a media tool looks at a place and goes to another. */
 const READ_AHEAD_RUNS = 3
 
 /** Reads an asset that lies inside the manifest. */
@@ -124,19 +124,29 @@ class Reading {
       const left = Math.min(last + 1, endOfExtent) - next
       const count = left <= MAX_RUN_SEGMENTS ? left : runSegments
       const run = this.#fetchRun({ first: next, count })
-      run.catch(() => undefined) // awaited in order; an early rejection must not count as unhandled
+      run.catch(ignore) // awaited in order; an early rejection must not count as unhandled
       ahead.push(run)
       next += count
       runSegments = Math.min(MAX_RUN_SEGMENTS, runSegments * 2)
     }
-    for (let i = 0; i <= READ_AHEAD_RUNS; i++) startRun()
-    for (let run = ahead.shift(); run; run = ahead.shift()) {
-      const pieces = await run
-      // also when all that is wanted lies here already
-      this.#signal.throwIfAborted()
-      startRun()
-      yield* pieces
+    startRun()
+    startRun()
+    try {
+      for (let run = ahead.shift(); run; run = ahead.shift()) {
+        const pieces = await run
+        // also when all that is wanted lies here already
+        this.#signal.throwIfAborted()
+        for (let i = 0; i < 2 && ahead.length < READ_AHEAD_RUNS; i++) startRun()
+        yield* pieces
+      }
+    } finally {
+      // of a consumer who left
+      for (const run of ahead) void run.then((pieces) => this.#giveBack(pieces), ignore)
     }
+  }
+
+  #giveBack(pieces: readonly PlainPiece[]): void {
+    for (const { plaintext } of pieces) this.#ports.engine.recycle([plaintext])
   }
 
   /** One run, from the pinned sharing; from another one, or other places, when the layout has changed or holds more. */
@@ -315,4 +325,8 @@ function asOnePiece(
     endBytes += plaintext.length
   }
   return endBytes === buffer.byteLength ? [{ first, plaintext: new Uint8Array(buffer) }] : undefined
+}
+
+function ignore(): void {
+  // told where it is awaited, if it is
 }

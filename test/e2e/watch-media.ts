@@ -184,7 +184,7 @@ async function ownRenditions(original: string): Promise<AssetSource[]> {
   for (const plan of planRenditions(info)) {
     const output = await tool.rendition(input, info, plan, () => undefined, signal)
     const chunks: Uint8Array[] = []
-    for await (const chunk of output.bytes) chunks.push(chunk)
+    for await (const chunk of output.bytes) chunks.push(Uint8Array.from(chunk))
     const mediaType = plan.videoStream === null ? 'audio/mp4' : 'video/mp4'
     made.push({
       ...{

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../src/adapters/copy-bytes.ts'
 import { nodePrimitives as primitives } from '../../src/adapters/node-primitives.ts'
 import type { Scheme } from '../../src/domain/dispersal.ts'
 import { createFloeHeader } from '../../src/crypto/floe.ts'
@@ -26,6 +27,7 @@ export function testTools(kernel: Kernel): SealerTools {
     primitives,
     kernel,
     allocate: (bytes) => new Uint8Array(bytes),
+    copy: copyBytes,
     randomFill: (target) => {
       target.set(bytesOf(target.length, 1000 + drawn++))
     },

@@ -83,16 +83,22 @@ export function scanArguments(url: string, limits: ToolLimits): string[] {
 }
 
 /**
- * ffprobe: lines of "packet" with stream, time, length and flags, in one place of the file; of its key frames, decoded,
+ * ffprobe: lines of "packet" with stream, time, length and flags, in one place of the file after the other; of its key frames, decoded,
  * also "frame" with stream, width and height.
  */
-export function placeArguments(url: string, limits: ToolLimits, startMs: number, lengthMs: number): string[] {
+export function placesArguments(
+  url: string,
+  limits: ToolLimits,
+  startsMs: readonly number[],
+  lengthMs: number,
+): string[] {
+  // From the beginning without a jump: not every damaged file allows one.
+  const places = startsMs.map((startMs) => `${startMs === 0 ? '' : seconds(startMs)}%+${seconds(lengthMs)}`)
   return flat([
     ...reading(limits),
     ...['-skip_frame:v', 'nokey', '-of', 'csv=p=1', '-show_entries'],
     'packet=stream_index,pts_time,dts_time,duration_time,flags:frame=stream_index,width,height',
-    // From the beginning without a jump: not every damaged file allows one.
-    ...['-read_intervals', `${startMs === 0 ? '' : seconds(startMs)}%+${seconds(lengthMs)}`, url],
+    ...['-read_intervals', places.join(','), url],
   ])
 }
 

@@ -1,6 +1,6 @@
 import { isMosaikError } from '../../domain/errors.ts'
 import type { MediaInfo, MediaInput, RenditionPlan } from '../../ports/media.ts'
-import { placeArguments } from './arguments.ts'
+import { placesArguments } from './arguments.ts'
 import { csvLines, finiteNumber } from './probe.ts'
 import { runTool } from './run.ts'
 import type { ToolHost } from './run.ts'
@@ -14,6 +14,8 @@ const PRIMING_MAX_MS = 150
 /** A decoder of sound may swallow its first packets. */
 const FEW_SOUNDS = 4
 const PLACE_MS = 50_000
+/** The tool ends a place at its first packet behind the end; sound and picture do not keep step to the millisecond. */
+const PLACE_SLACK_MS = 1000
 const PLACE_WALL_MS = 10 * 60_000
 const PLACE_OUTPUT_BYTES = 64 * 1024 * 1024
 
@@ -76,90 +78,127 @@ export async function findCopyObstacles(
   const isShort = info.durationMs <= 4 * PLACE_MS
   const places = isShort ? [0] : [0, 0.4, 0.8].map((share) => Math.round(info.durationMs * share))
   const lengthMs = isShort ? info.durationMs + 1000 : PLACE_MS
-  const looks = await Promise.allSettled(
-    places.map((startMs) => lookAtPlace(host, input, streams, startMs, lengthMs, signal)),
-  )
-  let obstacles: CopyObstacles & Looked = {}
-  for (const look of looks) {
-    if (look.status === 'fulfilled') {
-      const keyFrameGapMs = Math.max(obstacles.keyFrameGapMs ?? 0, look.value.keyFrameGapMs)
-      obstacles = { ...look.value, ...obstacles, keyFrameGapMs }
-    } else {
-      // Whether it is of any use, encoding it will show.
-      if (!isMosaikError(look.reason, 'E_MEDIA_UNREADABLE', 'E_MEDIA_TOOL')) throw look.reason
-      return { video: 'cannot be looked at', audio: 'cannot be looked at' }
-    }
+  let obstacles: CopyObstacles & Looked
+  try {
+    obstacles = await lookAtPlaces(host, input, streams, { places, lengthMs }, signal)
+  } catch (error) {
+    // Whether it is of any use, encoding it will show.
+    if (!isMosaikError(error, 'E_MEDIA_UNREADABLE', 'E_MEDIA_TOOL')) throw error
+    return { video: 'cannot be looked at', audio: 'cannot be looked at' }
   }
   known.set(key, obstacles)
   return obstacles
 }
 
-async function lookAtPlace(
+interface Streams {
+  readonly video: number | null
+  readonly audio: number | null
+}
+
+/** In one run of the tool, which names no place: a time behind the end of one place is of the next. Earlier places go first in what is found. */
+async function lookAtPlaces(
   host: ToolHost,
   input: MediaInput,
-  streams: { readonly video: number | null; readonly audio: number | null },
-  startMs: number,
-  lengthMs: number,
+  streams: Streams,
+  { places, lengthMs }: { readonly places: readonly number[]; readonly lengthMs: number },
   signal: AbortSignal,
-): Promise<CopyObstacles & Required<Looked>> {
+): Promise<CopyObstacles & Looked> {
   const run = {
     program: 'ffprobe' as const,
-    argumentList: (url: string) => placeArguments(url, host.limits, startMs, lengthMs),
+    argumentList: (url: string) => placesArguments(url, host.limits, places, lengthMs),
     input,
-    wallMs: PLACE_WALL_MS,
-    outputBytes: PLACE_OUTPUT_BYTES,
+    wallMs: places.length * PLACE_WALL_MS,
+    outputBytes: places.length * PLACE_OUTPUT_BYTES,
   }
-  let hasHidden = false
-  let keyFrameMs: number | undefined
-  let keyFrameGapMs = 0
-  let pictureStartMs: number | undefined
-  let soundStartMs: number | undefined
-  let soundEndMs: number | undefined
-  let holeMs = 0
-  let hiddenSoundMs = 0
-  const sizes = new Set<string>()
-  let keyFramesCount = 0
-  let soundsCount = 0
-  let isSoundDecoded = false
+  let look = new PlaceLook(streams, true)
+  const looks = [look]
+  let endMs: number | undefined
   for await (const [kind, stream, ...fields] of csvLines(runTool(host, run, signal))) {
-    if (kind === 'frame' && stream === String(streams.video)) sizes.add(fields.slice(0, 2).join('x'))
-    if (kind === 'frame' && stream === String(streams.audio)) isSoundDecoded = true
+    if (kind === 'frame') look.addFrame(stream, fields)
     if (kind !== 'packet') continue
-    const [pts, dts, duration, flags] = fields
+    const [pts, dts] = fields
     const at = finiteNumber(pts) ?? finiteNumber(dts)
     if (at === undefined) continue
     const ms = at * 1000
-    if (stream === String(streams.video)) {
+    // The first place is counted from where the file begins, which need not be zero.
+    endMs ??= ms + lengthMs
+    while (ms > endMs + PLACE_SLACK_MS && looks.length < places.length) {
+      endMs = places[looks.length]! + lengthMs
+      look = new PlaceLook(streams, false)
+      looks.push(look)
+    }
+    look.addPacket(stream, ms, fields)
+  }
+  let obstacles: CopyObstacles & Looked = {}
+  for (const ofPlace of looks.map((place) => place.obstacles())) {
+    const keyFrameGapMs = Math.max(obstacles.keyFrameGapMs ?? 0, ofPlace.keyFrameGapMs)
+    obstacles = { ...ofPlace, ...obstacles, keyFrameGapMs }
+  }
+  return obstacles
+}
+
+/** Packets and decoded frames of one place go by. */
+class PlaceLook {
+  readonly #streams: Streams
+  readonly #isBeginning: boolean
+  #hasHidden = false
+  #keyFrameMs: number | undefined
+  #keyFrameGapMs = 0
+  #pictureStartMs: number | undefined
+  #soundStartMs: number | undefined
+  #soundEndMs: number | undefined
+  #holeMs = 0
+  #hiddenSoundMs = 0
+  readonly #sizes = new Set<string>()
+  #keyFramesCount = 0
+  #soundsCount = 0
+  #isSoundDecoded = false
+
+  constructor(streams: Streams, isBeginning: boolean) {
+    this.#streams = streams
+    this.#isBeginning = isBeginning
+  }
+
+  addFrame(stream: string | undefined, fields: readonly string[]): void {
+    if (stream === String(this.#streams.video)) this.#sizes.add(fields.slice(0, 2).join('x'))
+    if (stream === String(this.#streams.audio)) this.#isSoundDecoded = true
+  }
+
+  addPacket(stream: string | undefined, ms: number, [, , duration, flags]: readonly string[]): void {
+    if (stream === String(this.#streams.video)) {
       // Cut away by an edit list (phones trim so): a copy without edit lists would show it again.
-      if (flags?.includes('D') === true) hasHidden = true
-      pictureStartMs = Math.min(pictureStartMs ?? ms, ms)
-      if (flags?.startsWith('K') === true) keyFramesCount++
-      if (keyFrameMs === undefined || flags?.startsWith('K') === true) keyFrameMs = ms
-      keyFrameGapMs = Math.max(keyFrameGapMs, ms - keyFrameMs)
-    } else if (stream === String(streams.audio)) {
-      soundsCount++
-      soundStartMs ??= ms
-      if (soundEndMs !== undefined) holeMs = Math.max(holeMs, ms - soundEndMs)
+      if (flags?.includes('D') === true) this.#hasHidden = true
+      this.#pictureStartMs = Math.min(this.#pictureStartMs ?? ms, ms)
+      if (flags?.startsWith('K') === true) this.#keyFramesCount++
+      if (this.#keyFrameMs === undefined || flags?.startsWith('K') === true) this.#keyFrameMs = ms
+      this.#keyFrameGapMs = Math.max(this.#keyFrameGapMs, ms - this.#keyFrameMs)
+    } else if (stream === String(this.#streams.audio)) {
+      this.#soundsCount++
+      this.#soundStartMs ??= ms
+      if (this.#soundEndMs !== undefined) this.#holeMs = Math.max(this.#holeMs, ms - this.#soundEndMs)
       const soundMs = (finiteNumber(duration) ?? 0) * 1000
-      soundEndMs = ms + soundMs
-      if (flags?.includes('D') === true) hiddenSoundMs += soundMs
+      this.#soundEndMs = ms + soundMs
+      if (flags?.includes('D') === true) this.#hiddenSoundMs += soundMs
     }
   }
-  const beginsLate =
-    startMs === 0 &&
-    pictureStartMs !== undefined &&
-    soundStartMs !== undefined &&
-    soundStartMs - pictureStartMs > HOLE_MAX_MS
-  return {
-    keyFrameGapMs,
-    ...(sizes.size > 1 ? { video: 'picture changes its size' as const } : {}),
-    ...(hasHidden ? { video: 'pictures that are not to be seen' as const } : {}),
-    ...(keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),
-    // Encrypted or broken: a copy would be as bad, and nobody would know.
-    ...(keyFramesCount > 0 && sizes.size === 0 ? { video: 'cannot be decoded' as const } : {}),
-    ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
-    ...(!beginsLate && holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),
-    ...(hiddenSoundMs > PRIMING_MAX_MS ? { audio: 'sounds that are not to be heard' as const } : {}),
-    ...(soundsCount > FEW_SOUNDS && !isSoundDecoded ? { audio: 'cannot be decoded' as const } : {}),
+
+  obstacles(): CopyObstacles & Required<Looked> {
+    const beginsLate =
+      this.#isBeginning &&
+      this.#pictureStartMs !== undefined &&
+      this.#soundStartMs !== undefined &&
+      this.#soundStartMs - this.#pictureStartMs > HOLE_MAX_MS
+    return {
+      keyFrameGapMs: this.#keyFrameGapMs,
+      ...(this.#sizes.size > 1 ? { video: 'picture changes its size' as const } : {}),
+      ...(this.#hasHidden ? { video: 'pictures that are not to be seen' as const } : {}),
+      ...(this.#keyFrameGapMs > KEY_FRAME_MAX_MS ? { video: 'key frames too far apart' as const } : {}),
+      // Encrypted or broken: a copy would be as bad, and nobody would know.
+      ...(this.#keyFramesCount > 0 && this.#sizes.size === 0 ? { video: 'cannot be decoded' as const } : {}),
+      ...(beginsLate ? { audio: 'sound begins late' as const } : {}),
+      ...(!beginsLate && this.#holeMs > HOLE_MAX_MS ? { audio: 'sound with holes' as const } : {}),
+      ...(this.#hiddenSoundMs > PRIMING_MAX_MS ? { audio: 'sounds that are not to be heard' as const } : {}),
+      ...(this.#soundsCount > FEW_SOUNDS && !this.#isSoundDecoded ? { audio: 'cannot be decoded' as const } : {}),
+    }
   }
 }

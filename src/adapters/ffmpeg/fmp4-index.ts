@@ -43,7 +43,7 @@ export class FragmentIndexer {
         continue
       }
       const bytes = Math.min(this.#remaining, chunk.byteLength - at)
-      if (this.#type === 'moov' || this.#type === 'moof') this.#keep(chunk.slice(at, at + bytes))
+      if (this.#type === 'moov' || this.#type === 'moof') this.#keep(Uint8Array.from(chunk.subarray(at, at + bytes)))
       at += bytes
       this.#offset += bytes
       this.#remaining -= bytes

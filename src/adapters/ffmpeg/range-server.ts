@@ -163,7 +163,11 @@ async function send(
       if (gone.signal.aborted) return
       sentBytes += chunk.byteLength
       if (sentBytes > end - start) break
-      if (!response.write(chunk)) await drained(response)
+      // After a failure the socket may still hold it.
+      const written = (error?: Error | null): void => {
+        if (!error) input.recycle?.(chunk)
+      }
+      if (!response.write(chunk, written)) await drained(response)
     }
     if (gone.signal.aborted) return
     if (sentBytes !== end - start) {

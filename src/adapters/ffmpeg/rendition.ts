@@ -1,6 +1,7 @@
 import { MosaikError } from '../../domain/errors.ts'
 import type { PlaybackIndex } from '../../domain/recording.ts'
 import type { MediaInfo, MediaInput, RenditionOutput, RenditionPlan } from '../../ports/media.ts'
+import { freeAtOnce } from '../free-at-once.ts'
 import { renditionArguments } from './arguments.ts'
 import { findCopyObstacles } from './copy-check.ts'
 import { FragmentIndexer } from './fmp4-index.ts'
@@ -43,6 +44,7 @@ export async function makeRendition(
     for await (const chunk of runTool(host, run, signal)) {
       indexer.push(chunk, progress)
       yield chunk
+      freeAtOnce(chunk)
     }
     if (indexer.segmentCount === 0) {
       throw new MosaikError('E_MEDIA_UNREADABLE', 'no picture and no sound could be read from the file')

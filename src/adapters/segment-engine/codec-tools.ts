@@ -3,6 +3,7 @@ import type { Kernel } from '../../crypto/kernel/kernel.ts'
 import { createTableKernel } from '../../crypto/kernel/table-kernel.ts'
 import { createWasmKernel } from '../../crypto/kernel/wasm-kernel.ts'
 import type { SealerTools } from '../../crypto/segment-codec.ts'
+import { copyBytes } from '../copy-bytes.ts'
 import { nodePrimitives } from '../node-primitives.ts'
 import { nodeRandom } from '../node-system.ts'
 
@@ -38,6 +39,7 @@ export function createCodecTools(kernel: Kernel = loadKernel()): SealerTools {
     kernel,
     // neither pooled, so that it can be transferred, nor zeroed, since every byte is written
     allocate: (bytes) => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer),
+    copy: copyBytes,
     randomFill: (target) => {
       target.set(random.bytes(target.length))
     },

@@ -14,6 +14,7 @@ import type {
   SegmentSplitter,
   SegmentToOpen,
 } from '../../ports/segment-engine.ts'
+import { copyBytes } from '../copy-bytes.ts'
 import { nodePrimitives } from '../node-primitives.ts'
 import { loadKernel } from './codec-tools.ts'
 import type { CodecSetup, FromWorker, OpenRequest, SplitRequest } from './protocol.ts'
@@ -207,7 +208,7 @@ class Pool implements WorkerEngine {
   #inSharedMemory(bytes: Uint8Array): Uint8Array {
     if (bytes.buffer instanceof SharedArrayBuffer) return bytes
     const copy = this.takeMemory(bytes.length)
-    copy.set(bytes)
+    copyBytes(bytes, copy)
     return copy
   }
 

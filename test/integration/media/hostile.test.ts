@@ -224,7 +224,7 @@ describe('broken files', () => {
         signal,
       )
       const chunks: Uint8Array[] = []
-      for await (const chunk of output.bytes) chunks.push(chunk)
+      for await (const chunk of output.bytes) chunks.push(Uint8Array.from(chunk))
       expect(endsEarly(info, output.index())).toMatch(/ends early: [234] of 6 seconds/)
       const played = await fixtures.playAsHls(`cut-${mode}`, Buffer.concat(chunks), output.index())
       expect(played.frames).toBeGreaterThan(20)

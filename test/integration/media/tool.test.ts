@@ -29,7 +29,7 @@ async function render(
   const progress: number[] = []
   const output = await by.rendition(input, info, plan, (doneMs) => progress.push(doneMs), signal)
   const chunks: Uint8Array[] = []
-  for await (const chunk of output.bytes) chunks.push(chunk)
+  for await (const chunk of output.bytes) chunks.push(Uint8Array.from(chunk))
   return { bytes: Buffer.concat(chunks), index: output.index(), progress }
 }
 
@@ -274,6 +274,32 @@ describe('what meeting systems make', () => {
     expect(index.segments.length).toBeGreaterThan(10)
     expect(host.logged.some(({ event }) => event === 'media.copy-becomes-encode')).toBe(true)
   })
+
+  for (const [what, sound, keyFrames, reasons] of [
+    ['is as it should be', 'anull', 'gte(t,n_forced*4)', []],
+    ['has a hole in its sound', "aselect='not(between(t,250,255))'", 'gte(t,n_forced*4)', ['sound with holes']],
+    ['has no key frames', 'anull', 'lt(t,244)*gte(t,n_forced*4)', ['key frames too far apart']],
+  ] as const) {
+    check(`a long recording is looked at in three places: the last one ${what}`, async () => {
+      const path = await fixtures.once(`three-places-${what.replaceAll(' ', '-')}.mkv`, async (out) => {
+        const inputs = ['testsrc2=size=160x90:rate=5:duration=300', 'sine=duration=300'].flatMap((one) => [
+          ...['-f', 'lavfi', '-i', one],
+        ])
+        const video = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '9999']
+        const rare = ['-sc_threshold', '0', '-force_key_frames', `expr:${keyFrames}`]
+        await fixtures.ffmpeg(...inputs, ...video, ...rare, '-af', sound, '-c:a', 'aac', out)
+      })
+      const own = fixtures.testHost()
+      const looking = await createFfmpegTool({ ...own, confinement: 'loopback' })
+      const input = await fixtures.fileInput(path)
+      const info = await looking.probe(input, signal)
+      const [plan] = planRenditions(info)
+      expect(plan && [plan.videoMode, plan.audioMode]).toEqual(['copy', 'copy'])
+      await looking.rendition(input, info, plan!, () => undefined, signal)
+      const told = own.logged.filter(({ event }) => event === 'media.copy-becomes-encode')
+      expect(told.map(({ fields }) => (fields as { reason: string }).reason)).toEqual(reasons)
+    })
+  }
 
   check('nothing of the original’s titles or of this machine is in a rendition', async () => {
     const path = await fixtures.once('titled.mp4', async (out) => {

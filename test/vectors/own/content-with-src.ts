@@ -53,7 +53,12 @@ export function content(fragments: readonly Uint8Array[], context: VectorContext
   const verifyKey = hexBytes(context.verifyKeys![0]!)
   const keyOf = (one: Uint8Array) => fragmentKey(primitives, verifyKey, one.subarray(0, FRAGMENT_HEADER_BYTES))
   const fragmentKeys = new Map(fragments.map((one, i) => [headers[i]!.index, keyOf(one)]))
-  const tools = { primitives, kernel: createTableKernel(), allocate: (length: number) => new Uint8Array(length) }
+  const tools = {
+    primitives,
+    kernel: createTableKernel(),
+    allocate: (length: number) => new Uint8Array(length),
+    copy: (source: Uint8Array, target: Uint8Array) => target.set(source),
+  }
   const [dek, floeHeader] = [hexBytes(context.dek!), hexBytes(context.floeHeader!)]
   const cipher = { dek, floeHeader, aad: primitives.sha256(hexBytes(context.header!)) }
   const opener = new SegmentOpener(tools, cipher, { scheme, extent, fragmentKeys })

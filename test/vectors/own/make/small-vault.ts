@@ -209,6 +209,7 @@ export class SmallVault {
       primitives,
       kernel: createTableKernel(),
       allocate: (length: number) => new Uint8Array(length),
+      copy: (source: Uint8Array, target: Uint8Array) => target.set(source),
       randomFill: (target: Uint8Array<ArrayBuffer>) => target.set(this.random.bytes(target.length)),
     }
     const sealer = new SegmentSealer(
