@@ -150,6 +150,26 @@ describe('reads', () => {
     response.destroy()
   })
 
+  test('give memory back when the client has it, and not before', async () => {
+    await server.close()
+    let givenBack = 0
+    const reused: MediaInput = {
+      ...memoryInput(100_000),
+      recycle: (chunk) => {
+        givenBack += chunk.byteLength
+        chunk.fill(0)
+      },
+    }
+    server = await startRangeServer(reused, { socketPath }, 'secret', signal)
+    const response = await open({})
+    response.pause()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const chunks: Uint8Array[] = []
+    for await (const chunk of response as AsyncIterable<Uint8Array>) chunks.push(chunk)
+    expect(Buffer.concat(chunks).equals(content)).toBe(true)
+    await expect.poll(() => givenBack).toBe(content.byteLength)
+  })
+
   test.each([
     ['too few', 10],
     ['too many', 400_000],

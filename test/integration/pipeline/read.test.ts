@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { describeFile } from '../../../src/adapters/file-source.ts'
 import { fragmentKey, tagBlock } from '../../../src/crypto/fragment-tag.ts'
 import { MosaikError, isMosaikError } from '../../../src/domain/errors.ts'
@@ -403,6 +403,24 @@ describe('a reader that leaves, or is slow', () => {
     const before = count()
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect(count()).toBe(before)
+  })
+
+  it('gives back what was fetched for it, and not what it has', async () => {
+    const givenBack: Uint8Array[] = []
+    const recycle = vi.spyOn(vault.engine, 'recycle').mockImplementation((views) => void givenBack.push(...views))
+    const reader = await original()
+    let taken: Uint8Array = new Uint8Array(0)
+    for await (const chunk of reader.read(0, content.length, never)) {
+      taken = chunk
+      // until the next run has come
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      break
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    recycle.mockRestore()
+    expect(givenBack.some((view) => view.buffer === taken.buffer)).toBe(false)
+    const next = content.subarray(2 * SEGMENT, 3 * SEGMENT)
+    expect(givenBack.some((view) => Buffer.from(view.subarray(0, SEGMENT)).equals(next))).toBe(true)
   })
 
   it('stops when it is aborted, with the reason', async () => {
