@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { renditionArguments } from '../../src/adapters/ffmpeg/arguments.ts'
+import { renditionsArguments } from '../../src/adapters/ffmpeg/arguments.ts'
 import { planRenditions } from '../../src/domain/media-plan.ts'
 import type { MediaInput } from '../../src/ports/media.ts'
 import { LESS, Skipped, interleave, median, type Measurement, type Row } from './row.ts'
@@ -89,15 +89,15 @@ export const mediaMeasurements: Measurement[] = [
       if (plan === undefined) throw new Error('nothing is to be encoded')
       const out = join(folder, 'out.mp4')
       const limits = { maxAllocationBytes: 1024 ** 3, maxPixels: 7680 * 4320, threads: 2 }
-      const args = renditionArguments(path, limits, plan)
+      const args = renditionsArguments(path, limits, [{ ...plan, isSparse: false }])
       const at = args.indexOf('-protocol_whitelist')
       if (at >= 0) args[at + 1] = 'file'
       args[args.length - 1] = out
       const [a, b] = await interleave(repetitions, [
         async () => {
           const began = performance.now()
-          const made = await tool.rendition(input, info, plan, () => undefined, never)
-          for await (const chunk of made.bytes) if (chunk.length === 0) break
+          const [made] = await tool.renditions(input, info, [plan], () => undefined, never)
+          for await (const chunk of made!.bytes) if (chunk.length === 0) break
           return (performance.now() - began) / 1000
         },
         // as nice as the tool is in the vault, so that other programs on the machine weigh on both

@@ -66,7 +66,7 @@ const SOUND_COPY_MAX_RATE = 2
 /** No rendition is longer on one side: decoders in telephones end here. */
 const SIDE_MAX = 4096
 const AUDIO_BITS_PER_SECOND = 128_000
-/** So many sound tracks of a recording can be chosen: each is a rendition, made by reading the whole original. */
+/** So many sound tracks of a recording can be chosen: each is a rendition. */
 export const SOUND_TRACKS_MAX = 8
 
 const copyableFormats = ['mov', 'mp4', 'matroska', 'webm', 'flv', 'mpegts']
@@ -106,6 +106,19 @@ export function planRenditions(media: PlannableMedia): PlannedRendition[] {
   plans.sort((a, b) => workRank(a) - workRank(b))
   // For those who listen on a telephone, or have no bandwidth for a picture.
   return [...plans, ...planSounds(media, sounds, AUDIO_BITS_PER_SECOND * SOUND_COPY_MAX_RATE)]
+}
+
+/**
+ * Which of `planRenditions` come out of one run of the tool, in the order of work: a picture that is copied takes all sounds on their own along,
+ * which else are a run of their own; a picture that is encoded is alone, so that hours of work hang on nothing else.
+ */
+export function plansByRun<Plan extends PlannedRendition>(plans: readonly Plan[]): Plan[][] {
+  const sounds = plans.filter(({ videoStream }) => videoStream === null)
+  const runs = plans.filter(({ videoStream }) => videoStream !== null).map((picture) => [picture])
+  const copied = runs.find(([picture]) => picture?.videoMode === 'copy')
+  if (copied !== undefined) copied.push(...sounds)
+  else if (sounds.length > 0) runs.push(sounds)
+  return runs
 }
 
 function workRank({ videoMode, width, height }: PlannedRendition): number {

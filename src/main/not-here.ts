@@ -25,7 +25,7 @@ export const noQueue: JobQueue = {
 export const noMedia: MediaTool = {
   confinement: 'none',
   probe: () => notHere('ffmpeg'),
-  rendition: () => notHere('ffmpeg'),
+  renditions: () => notHere('ffmpeg'),
   poster: () => notHere('ffmpeg'),
   storyboard: () => notHere('ffmpeg'),
   captions: () => notHere('ffmpeg'),

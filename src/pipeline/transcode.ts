@@ -3,13 +3,13 @@ import { CAPTIONS_MAX } from '../domain/captions.ts'
 import type { StorageNode } from '../domain/node.ts'
 import { MosaikError, isMosaikError, type ErrorCode } from '../domain/errors.ts'
 import { toHex, type Id } from '../domain/ids.ts'
-import { SOUND_TRACKS_MAX, endsEarly, planRenditions } from '../domain/media-plan.ts'
+import { SOUND_TRACKS_MAX, endsEarly, planRenditions, plansByRun } from '../domain/media-plan.ts'
 import type { ManifestAsset, PlaybackIndex } from '../domain/recording.ts'
 import { planStoryboard, storyboardCues } from '../domain/storyboard.ts'
 import { captionsTrackName, parseCaptionsTrackName, soundTrackName } from '../domain/track.ts'
 import type { RecordingCatalog } from '../ports/catalog/recordings.ts'
 import type { Suite } from '../ports/keyring.ts'
-import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../ports/media.ts'
+import type { MediaInfo, MediaInput, MediaTool, RenditionOutput, RenditionPlan } from '../ports/media.ts'
 import type { AssetReader, OpenedRecording, VaultReader } from '../ports/vault-reader.ts'
 import { commitManifest } from './commit-manifest.ts'
 import type { DocumentPorts } from './place-document.ts'
@@ -120,6 +120,7 @@ interface Made {
 }
 
 async function makeRenditions(ports: TranscodePorts, context: StageContext, making: Making): Promise<Made> {
+  const made = new Map<RenditionPlan, MadeRendition>()
   const kept: KeptAsset[] = []
   const names: string[] = []
   let lastError: unknown
@@ -134,23 +135,40 @@ async function makeRenditions(ports: TranscodePorts, context: StageContext, maki
     early ??= { code: 'E_MEDIA_UNREADABLE', message }
     await addEvent('ends-early', { rendition, message })
   }
-  const totalMs = making.info.durationMs * making.plans.length
-  for (const [done, plan] of making.plans.entries()) {
+  const runs = plansByRun(making.plans)
+  const totalMs = making.info.durationMs * runs.length
+  const attempt = async (plans: readonly RenditionPlan[], done: number): Promise<MosaikError | undefined> => {
     const progress = (doneMs: number): void =>
       context.progress(Math.min(totalMs, done * making.info.durationMs + doneMs), totalMs)
     try {
-      const rendition = await makeRendition(ports, context, making, plan, progress)
-      kept.push(rendition.kept)
-      longestMs = Math.max(longestMs, rendition.index.durationMs)
-      names.push(plan.name)
-      if (plan.videoStream !== null) await judge(plan.name, rendition.index.durationMs)
+      for (const rendition of await makeRun(ports, context, making, plans, progress))
+        made.set(rendition.plan, rendition)
+      return undefined
     } catch (error) {
       context.signal.throwIfAborted()
       if (!isMosaikError(error) || !error.code.startsWith('E_MEDIA_')) throw error
+      return error
+    }
+  }
+  for (const [done, plans] of runs.entries()) {
+    const together = await attempt(plans, done)
+    if (together === undefined) continue
+    for (const plan of plans) {
+      // One takes the others of its run along: by itself each shows whether it is the one.
+      const error = plans.length === 1 ? together : await attempt([plan], done)
+      if (error === undefined) continue
       lastError = error
       failed = { code: error.code, message: `${plan.name}: ${error.message}` }
       await addEvent('rendition-failed', { rendition: plan.name, code: error.code, message: error.message })
     }
+  }
+  for (const plan of making.plans) {
+    const rendition = made.get(plan)
+    if (rendition === undefined) continue
+    kept.push(rendition.kept)
+    longestMs = Math.max(longestMs, rendition.index.durationMs)
+    names.push(plan.name)
+    if (plan.videoStream !== null) await judge(plan.name, rendition.index.durationMs)
   }
   // A sound track may end before the picture and before the others: without a picture the longest one tells.
   if (names.length > 0 && making.plans.every(({ videoStream }) => videoStream === null)) await judge('audio', longestMs)
@@ -158,50 +176,86 @@ async function makeRenditions(ports: TranscodePorts, context: StageContext, maki
   return { kept, names, durationMs: longestMs, lastError, reason: early ?? failed }
 }
 
-async function makeRendition(
+interface MadeRendition {
+  readonly plan: RenditionPlan
+  readonly kept: KeptAsset
+  readonly index: PlaybackIndex
+}
+
+/** The renditions of one run of the tool, stored side by side as they come out of it: all of them, or none counts. */
+async function makeRun(
   ports: TranscodePorts,
   context: StageContext,
   { input, info, nodes }: Making,
-  plan: RenditionPlan,
+  plans: readonly RenditionPlan[],
   progress: (doneMs: number) => void,
-): Promise<{ kept: KeptAsset; index: PlaybackIndex }> {
-  const { recording, fence } = context
+): Promise<readonly MadeRendition[]> {
   const abandon = new AbortController()
   const signal = AbortSignal.any([context.signal, abandon.signal])
+  let first: { readonly error: unknown } | undefined
   try {
-    const output = await ports.media.rendition(input, info, plan, progress, signal)
-    const id = toHex(ports.random.bytes(16))
-    const stored = await storeAsset(
-      ports,
-      {
-        organisation: recording.organisation,
-        recording: recording.id,
-        asset: id,
-        kind: 'rendition',
-        scheme: recording.scheme,
-        nodes,
-        content: output.bytes,
-        fence,
-      },
-      signal,
+    const outputs = await ports.media.renditions(input, info, plans, progress, signal)
+    const stored = await Promise.allSettled(
+      outputs.map(async (output, i): Promise<MadeRendition> => {
+        try {
+          return await storeRendition(ports, context, { plan: plans[i]!, output, nodes }, signal)
+        } catch (error) {
+          // What the others end with follows from this.
+          first ??= { error }
+          abandon.abort(new MosaikError('E_ABORTED', 'another rendition of the run failed'))
+          throw error
+        }
+      }),
     )
-    const index = output.index()
-    const asset: ManifestAsset = {
-      id,
-      kind: 'rendition',
-      mediaType: plan.videoStream === null ? 'audio/mp4' : 'video/mp4',
-      name: plan.track === null ? plan.name : soundTrackName(plan.track),
-      contentBytes: stored.contentBytes,
-      sha256: stored.sha256,
-      inline: null,
-      sealed: stored.sealed,
-      playback: index,
-    }
-    return { kept: { asset, attempts: [{ id: stored.attempt, sealedBytes: stored.sealed.sealedBytes }] }, index }
+    return stored.map((one) => {
+      if (one.status === 'rejected') throw first?.error ?? one.reason
+      return one.value
+    })
   } finally {
     // However it ended, no tool of ours runs on.
-    abandon.abort(new MosaikError('E_ABORTED', 'the rendition is done'))
+    abandon.abort(new MosaikError('E_ABORTED', 'the renditions are done'))
   }
+}
+
+async function storeRendition(
+  ports: TranscodePorts,
+  context: StageContext,
+  {
+    plan,
+    output,
+    nodes,
+  }: { readonly plan: RenditionPlan; readonly output: RenditionOutput; readonly nodes: readonly StorageNode[] },
+  signal: AbortSignal,
+): Promise<MadeRendition> {
+  const { recording, fence } = context
+  const id = toHex(ports.random.bytes(16))
+  const stored = await storeAsset(
+    ports,
+    {
+      organisation: recording.organisation,
+      recording: recording.id,
+      asset: id,
+      kind: 'rendition',
+      scheme: recording.scheme,
+      nodes,
+      content: output.bytes,
+      fence,
+    },
+    signal,
+  )
+  const index = output.index()
+  const asset: ManifestAsset = {
+    id,
+    kind: 'rendition',
+    mediaType: plan.videoStream === null ? 'audio/mp4' : 'video/mp4',
+    name: plan.track === null ? plan.name : soundTrackName(plan.track),
+    contentBytes: stored.contentBytes,
+    sha256: stored.sha256,
+    inline: null,
+    sealed: stored.sealed,
+    playback: index,
+  }
+  return { plan, kept: { asset, attempts: [{ id: stored.attempt, sealedBytes: stored.sealed.sealedBytes }] }, index }
 }
 
 async function tellLeftOut(ports: TranscodePorts, recording: Id, { streams }: MediaInfo): Promise<void> {

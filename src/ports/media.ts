@@ -73,13 +73,20 @@ export interface RenditionOutput {
  */
 export interface MediaTool {
   probe(input: MediaInput, signal: AbortSignal): Promise<MediaInfo>
-  rendition(
+  /**
+   * Renditions of one run, one for each plan, with the input read once. The run begins when the first one's bytes are asked for; they are to
+   * be taken side by side, since one that nobody takes holds up the others, and when one fails or is left, all of them fail. Where it costs
+   * little, the run makes poster and storyboard too, which `poster` and `storyboard` then have.
+   *
+   * @param progress told the time up to which the first one is made.
+   */
+  renditions(
     input: MediaInput,
     info: MediaInfo,
-    plan: RenditionPlan,
+    plans: readonly RenditionPlan[],
     progress: (doneMs: number) => void,
     signal: AbortSignal,
-  ): Promise<RenditionOutput>
+  ): Promise<readonly RenditionOutput[]>
   /** One JPEG, at most 1280 wide. `undefined` without video. */
   poster(input: MediaInput, info: MediaInfo, signal: AbortSignal): Promise<Uint8Array | undefined>
   /** The plan's small pictures, row by row in one JPEG. */

@@ -10,6 +10,7 @@ import { planStoryboard, storyboardCues } from '../../src/domain/storyboard.ts'
 import { captionsTrackName, soundTrackName } from '../../src/domain/track.ts'
 import type { AssetSource } from '../integration/viewer/memory-vault.ts'
 import { fileInput, testHost } from '../support/media-fixtures.ts'
+import { renditionAlone } from '../support/rendition.ts'
 
 const run = promisify(execFile)
 
@@ -182,7 +183,7 @@ async function ownRenditions(original: string): Promise<AssetSource[]> {
   const info = await tool.probe(input, signal)
   const made: AssetSource[] = []
   for (const plan of planRenditions(info)) {
-    const output = await tool.rendition(input, info, plan, () => undefined, signal)
+    const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
     const chunks: Uint8Array[] = []
     for await (const chunk of output.bytes) chunks.push(Uint8Array.from(chunk))
     const mediaType = plan.videoStream === null ? 'audio/mp4' : 'video/mp4'

@@ -1,5 +1,6 @@
 import { MosaikError } from '../../src/domain/errors.ts'
 import type { MediaInfo, MediaInput, MediaTool } from '../../src/ports/media.ts'
+import { eachAlone } from '../support/rendition.ts'
 import type { WorldView } from './process.ts'
 
 /** First byte of what the media tool can play. */
@@ -53,7 +54,7 @@ export function simulatedMedia({ chance, time, weather }: WorldView): MediaTool 
       for await (const chunk of input.read(0, 1, signal)) if (chunk[0] === PLAYABLE) return info
       throw new MosaikError('E_MEDIA_UNREADABLE', 'this is no media')
     },
-    async rendition(input, _info, _plan, progress, signal) {
+    renditions: eachAlone(async (_plan, input, _info, _plans, progress, signal) => {
       maybeFail()
       const original = await wholeOf(input, signal)
       const made = renditionOf(original)
@@ -72,7 +73,7 @@ export function simulatedMedia({ chance, time, weather }: WorldView): MediaTool 
           segments: [[HEADER_BYTES, original.length, DURATION_MS * 1000]] as const,
         }),
       }
-    },
+    }),
     poster: () => Promise.resolve(new Uint8Array(100).fill(7)),
     captions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'there are none')),
     storyboard: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'there is none')),

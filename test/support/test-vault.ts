@@ -149,7 +149,7 @@ export async function makeTestVault(options: TestVaultOptions = {}) {
   const noMedia: MediaTool = {
     confinement: 'none',
     probe: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
-    rendition: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
+    renditions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
     poster: () => Promise.resolve(undefined),
     storyboard: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),
     captions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'this test transcodes nothing')),

@@ -35,13 +35,14 @@ function flat(options: Options): string[] {
   return options.map(String)
 }
 
-/** One input, one output into standard output. */
-function command(url: string, input: Options, output: Options): string[] {
-  const builder = fluent(url)
+/** The first output goes to standard output, further ones to `pipe:3` and so on, as `ToolRun` has them. */
+function command(inputs: readonly (readonly [url: string, options: Options])[], outputs: readonly Options[]): string[] {
+  const builder = fluent()
   // Options are handed over one by one: given as a list, fluent-ffmpeg splits those with a space in them.
-  builder.inputOptions(...flat(input))
-  builder.outputOptions(...flat(output))
-  builder.output('pipe:1')
+  for (const [url, options] of inputs) builder.input(url).inputOptions(...flat(options))
+  for (const [i, options] of outputs.entries()) {
+    builder.output(`pipe:${String(i === 0 ? 1 : i + 2)}`).outputOptions(...flat(options))
+  }
   return builder._getArguments().filter((argument) => argument !== '-y')
 }
 
@@ -102,15 +103,44 @@ export function placesArguments(
   ])
 }
 
-/**
- * ffmpeg: one rendition as fragmented MP4.
- *
- * @param isSparse frames are seconds or minutes apart: nothing on the way keeps some back, and sound waits for them. What is ahead of the
- *   first picture all comes into the first fragment, whose header would then be too large (see `fragments`).
- */
-export function renditionArguments(url: string, limits: ToolLimits, plan: RenditionPlan, isSparse = false): string[] {
-  const hasVideo = plan.videoStream !== null
-  const output = [
+/** How a rendition is made once its source was looked at. */
+export interface ChosenRendition extends RenditionPlan {
+  /**
+   * Frames are seconds or minutes apart: nothing on the way keeps some back, and sound waits for them. What is ahead of the first picture all
+   * comes into the first fragment, whose header would else be too large (see `fragments`).
+   */
+  readonly isSparse: boolean
+}
+
+/** Small pictures that come out of the run of a rendition whose picture is copied: nothing else is decoded in it. */
+export interface PicturesAlongside {
+  readonly poster: PosterPlan
+  readonly storyboard: StoryboardPlan | undefined
+}
+
+/** ffmpeg: renditions as fragmented MP4 out of one reading, an output each; behind them poster and storyboard, if they come along. */
+export function renditionsArguments(
+  url: string,
+  limits: ToolLimits,
+  renditions: readonly ChosenRendition[],
+  pictures?: PicturesAlongside,
+): string[] {
+  const storyboard = pictures?.storyboard
+  return command(
+    [
+      [url, [...ffmpegReading(limits), ...(storyboard === undefined ? [] : decodingFor(storyboard))]],
+      ...(pictures === undefined ? [] : [[url, posterReading(limits, pictures.poster)] as const]),
+    ],
+    [
+      ...renditions.map((rendition) => renditionOutput(limits, rendition)),
+      ...(pictures === undefined ? [] : [posterOutput(pictures.poster, 1)]),
+      ...(storyboard === undefined ? [] : [storyboardOutput(storyboard)]),
+    ],
+  )
+}
+
+function renditionOutput(limits: ToolLimits, plan: ChosenRendition): Options {
+  return [
     ...maps([plan.videoStream, plan.audioStream]),
     ...anonymous,
     // Sound that begins late holds back the picture in memory until then.
@@ -118,17 +148,16 @@ export function renditionArguments(url: string, limits: ToolLimits, plan: Rendit
     ...(plan.videoMode === 'copy' ? ['-c:v', 'copy'] : []),
     ...(plan.videoMode === 'encode'
       ? [
-          ...encodeVideo(plan, limits, isSparse),
-          ...(isSparse ? ['-tune', 'zerolatency', '-max_interleave_delta', SPARSE_WAIT_SECONDS * 1_000_000] : []),
+          ...encodeVideo(plan, limits),
+          ...(plan.isSparse ? ['-tune', 'zerolatency', '-max_interleave_delta', SPARSE_WAIT_SECONDS * 1_000_000] : []),
         ]
       : []),
     // Sound from MPEG-TS carries its description in each packet; MP4 wants it once. Others pass through unchanged.
     ...(plan.audioMode === 'copy' ? ['-c:a', 'copy', '-bsf:a', 'aac_adtstoasc'] : []),
     ...(plan.audioMode === 'encode' ? encodeAudio(plan) : []),
-    ...fragments(hasVideo),
+    ...fragments(plan.videoStream !== null),
     ...['-f', 'mp4'],
   ]
-  return command(url, ffmpegReading(limits), output)
 }
 
 function maps(streams: readonly (number | null)[]): Options {
@@ -143,10 +172,10 @@ const DEINTERLACE = "scale=w='max(iw,4)':h='max(ih,4)',yadif=deint=interlaced,"
  * B-frames: without an edit list they delay the first picture by two frames, which at one frame a second is long.
  * yadif keeps a frame back, and wants three lines and columns at least.
  */
-function encodeVideo(plan: RenditionPlan, limits: ToolLimits, isSparse: boolean): Options {
+function encodeVideo(plan: ChosenRendition, limits: ToolLimits): Options {
   const kbit = (bitsPerSecond: number): string => `${String(Math.round(bitsPerSecond / 1000))}k`
   return [
-    ...['-filter:v', `${isSparse ? '' : DEINTERLACE}${fitted(plan.width, plan.height)},setsar=1,format=yuv420p`],
+    ...['-filter:v', `${plan.isSparse ? '' : DEINTERLACE}${fitted(plan.width, plan.height)},setsar=1,format=yuv420p`],
     ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', 23, '-bf', 0],
     ...['-maxrate', kbit(plan.videoBitsPerSecond), '-bufsize', kbit(plan.videoBitsPerSecond * 2)],
     ...['-fps_mode', 'vfr', '-fpsmax', Math.min(plan.width, plan.height) < 720 ? 30 : 60],
@@ -200,29 +229,31 @@ function fragments(hasVideo: boolean): Options {
   ]
 }
 
+export interface PosterPlan {
+  readonly streamIndex: number
+  readonly atMs: number
+  readonly width: number
+  readonly height: number
+  readonly skipDark: boolean
+}
+
 /** ffmpeg: one JPEG from about `atMs`; with `skipDark`, the first picture from there on that is not black, or none. */
-export function posterArguments(
-  url: string,
-  limits: ToolLimits,
-  poster: {
-    readonly streamIndex: number
-    readonly atMs: number
-    readonly width: number
-    readonly height: number
-    readonly skipDark: boolean
-  },
-): string[] {
+export function posterArguments(url: string, limits: ToolLimits, poster: PosterPlan): string[] {
+  return command([[url, posterReading(limits, poster)]], [posterOutput(poster, 0)])
+}
+
+function posterReading(limits: ToolLimits, { atMs }: PosterPlan): Options {
+  return [...ffmpegReading(limits), '-ss', seconds(atMs), '-t', 30]
+}
+
+function posterOutput(poster: PosterPlan, input: number): Options {
   const scaled = `scale=${String(poster.width)}:${String(poster.height)}:flags=bicubic,setsar=1,format=yuvj420p`
   const bright = 'fps=2,signalstats,metadata=mode=select:key=lavfi.signalstats.YAVG:value=12:function=greater'
-  return command(
-    url,
-    [...ffmpegReading(limits), '-ss', seconds(poster.atMs), '-t', 30],
-    [
-      ...['-map', `0:${String(poster.streamIndex)}`, ...anonymous],
-      ...['-filter:v', poster.skipDark ? `${scaled},${bright}` : scaled],
-      ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 3, '-f', 'mjpeg'],
-    ],
-  )
+  return [
+    ...['-map', `${String(input)}:${String(poster.streamIndex)}`, ...anonymous],
+    ...['-filter:v', poster.skipDark ? `${scaled},${bright}` : scaled],
+    ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 3, '-f', 'mjpeg'],
+  ]
 }
 
 /**
@@ -230,26 +261,29 @@ export function posterArguments(
  * while, and after its last one, so that the n-th picture belongs to the n-th interval.
  */
 export function storyboardArguments(url: string, limits: ToolLimits, plan: StoryboardPlan): string[] {
+  return command([[url, [...ffmpegReading(limits), ...decodingFor(plan)]]], [storyboardOutput(plan)])
+}
+
+function decodingFor({ keyFramesOnly }: StoryboardPlan): Options {
+  return keyFramesOnly ? ['-skip_frame:v', 'nokey'] : []
+}
+
+function storyboardOutput(plan: StoryboardPlan): Options {
   const small = `scale=${String(plan.tileWidth)}:${String(plan.tileHeight)}:flags=bicubic,setsar=1,format=yuvj420p`
   const paced = `fps=1000/${String(plan.intervalMs)}:start_time=0`
   const toTheEnd = `tpad=stop_mode=clone:stop=${String(plan.tilesCount)}`
   const tiled = `tile=${String(plan.columns)}x${String(plan.rows)}:nb_frames=${String(plan.tilesCount)}`
-  return command(
-    url,
-    [...ffmpegReading(limits), ...(plan.keyFramesOnly ? ['-skip_frame', 'nokey'] : [])],
-    [
-      ...['-map', `0:${String(plan.videoStream)}`, ...anonymous],
-      ...['-filter:v', `${paced},${small},${toTheEnd},${tiled}`],
-      ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 5, '-f', 'mjpeg'],
-    ],
-  )
+  return [
+    ...['-map', `0:${String(plan.videoStream)}`, ...anonymous],
+    ...['-filter:v', `${paced},${small},${toTheEnd},${tiled}`],
+    ...['-frames:v', 1, '-c:v', 'mjpeg', '-q:v', 5, '-f', 'mjpeg'],
+  ]
 }
 
 /** ffmpeg: one text track as WebVTT. */
 export function captionArguments(url: string, limits: ToolLimits, streamIndex: number): string[] {
-  return command(url, ffmpegReading(limits), [
-    ...['-map', `0:${String(streamIndex)}`, ...anonymous, '-c:s', 'webvtt', '-f', 'webvtt'],
-  ])
+  const text = ['-map', `0:${String(streamIndex)}`, ...anonymous, '-c:s', 'webvtt', '-f', 'webvtt']
+  return command([[url, ffmpegReading(limits)]], [text])
 }
 
 function seconds(ms: number): string {

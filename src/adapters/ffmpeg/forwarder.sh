@@ -10,10 +10,11 @@ shift 3
 
 # -t 0: a connection that the tool closes ends at once, and with it the reading behind it. sndbuf: a tool that looks at a place and goes to another
 # would leave megabytes behind that were read for it.
-"$socat" -t 0 -b 65536 "TCP-LISTEN:$port,bind=127.0.0.1,backlog=16,sndbuf=262144,fork" "UNIX-CONNECT:$socket" </dev/null >/dev/null 2>&1 &
-until { exec 9<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null; do
-  kill -0 $! 2>/dev/null || exit 127
-  sleep 0.01
+coproc listener { exec "$socat" -t 0 -b 65536 "TCP-LISTEN:$port,bind=127.0.0.1,backlog=16,sndbuf=262144,fork" "UNIX-CONNECT:$socket" </dev/null 2>/dev/null; }
+until { exec {probe}<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null; do
+  # It says nothing: this waits a little, and only when it has ended not even that.
+  read -rt 0.01 -u "${listener[0]}"
+  [ $? -gt 128 ] || exit 127
 done
-exec 9>&-
+exec {probe}>&-
 exec "$@"

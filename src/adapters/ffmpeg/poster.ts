@@ -1,6 +1,6 @@
 import { isMosaikError } from '../../domain/errors.ts'
 import type { MediaInfo, MediaInput } from '../../ports/media.ts'
-import { posterArguments } from './arguments.ts'
+import { posterArguments, type PosterPlan } from './arguments.ts'
 import { runForBytes } from './run.ts'
 import type { ToolHost } from './run.ts'
 
@@ -8,7 +8,24 @@ import type { ToolHost } from './run.ts'
 export const POSTER_MAX_WIDTH = 1280
 const POSTER_MAX_HEIGHT = 1280
 const POSTER_WALL_MS = 3 * 60_000
-const POSTER_OUTPUT_BYTES = 4 * 1024 * 1024
+export const POSTER_OUTPUT_BYTES = 4 * 1024 * 1024
+
+/** Where a poster is looked for, one place after the other; nowhere without video. */
+export function posterTries({ durationMs, streams }: MediaInfo): PosterPlan[] {
+  const video = streams.find((stream) => stream.type === 'video')
+  if (video === undefined) return []
+  const scale = Math.min(1, POSTER_MAX_WIDTH / video.width, POSTER_MAX_HEIGHT / video.height)
+  const size = {
+    streamIndex: video.index,
+    width: Math.max(2, Math.round((video.width * scale) / 2) * 2),
+    height: Math.max(2, Math.round((video.height * scale) / 2) * 2),
+  }
+  return [
+    { ...size, atMs: durationMs / 10, skipDark: true },
+    { ...size, atMs: durationMs / 10, skipDark: false },
+    { ...size, atMs: 0, skipDark: false },
+  ]
+}
 
 /**
  * One JPEG: the first picture from a tenth of the recording on that is not black; where all are black for half a
@@ -20,21 +37,8 @@ export async function makePoster(
   info: MediaInfo,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
-  const video = info.streams.find((stream) => stream.type === 'video')
-  if (video === undefined) return undefined
-  const scale = Math.min(1, POSTER_MAX_WIDTH / video.width, POSTER_MAX_HEIGHT / video.height)
-  const size = {
-    streamIndex: video.index,
-    width: Math.max(2, Math.round((video.width * scale) / 2) * 2),
-    height: Math.max(2, Math.round((video.height * scale) / 2) * 2),
-  }
-  const tries = [
-    { ...size, atMs: info.durationMs / 10, skipDark: true },
-    { ...size, atMs: info.durationMs / 10, skipDark: false },
-    { ...size, atMs: 0, skipDark: false },
-  ]
   let failure: unknown
-  for (const poster of tries) {
+  for (const poster of posterTries(info)) {
     try {
       const jpeg = await runForBytes(
         host,

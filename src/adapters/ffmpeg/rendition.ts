@@ -2,11 +2,12 @@ import { MosaikError } from '../../domain/errors.ts'
 import type { PlaybackIndex } from '../../domain/recording.ts'
 import type { MediaInfo, MediaInput, RenditionOutput, RenditionPlan } from '../../ports/media.ts'
 import { freeAtOnce } from '../free-at-once.ts'
-import { renditionArguments } from './arguments.ts'
+import { renditionsArguments, type ChosenRendition } from './arguments.ts'
 import { findCopyObstacles } from './copy-check.ts'
 import { FragmentIndexer } from './fmp4-index.ts'
-import { runTool } from './run.ts'
-import type { ToolHost } from './run.ts'
+import { picturesAlongside } from './pictures-alongside.ts'
+import { runTogether } from './run.ts'
+import type { ToolHost, ToolOutput } from './run.ts'
 
 /** Shared slides, and nothing that moves. */
 const SPARSE_FRAMES_PER_SECOND = 1
@@ -16,32 +17,51 @@ const SLACK_MS = 10 * 60_000
 const WALL_FACTOR = 20
 
 /**
- * Prepares one rendition; ffmpeg starts when its bytes are asked for, so a rendition that nobody reads leaves nothing
+ * Prepares renditions; ffmpeg starts when the first one's bytes are asked for, so those that nobody reads leave nothing
  * behind. Of a copy that would play badly, that stream is encoded instead.
  */
-export async function makeRendition(
+export async function makeRenditions(
   host: ToolHost,
   input: MediaInput,
   info: MediaInfo,
-  plan: RenditionPlan,
+  plans: readonly RenditionPlan[],
   progress: (doneMs: number) => void,
   signal: AbortSignal,
-): Promise<RenditionOutput> {
-  const chosen = await chooseModes(host, input, info, plan, signal)
-  const picture = info.streams.find(({ index }) => index === chosen.videoStream)
-  const isSparse = (picture?.framesPerSecond ?? SPARSE_FRAMES_PER_SECOND) < SPARSE_FRAMES_PER_SECOND
-  const indexer = new FragmentIndexer()
-  let index: PlaybackIndex | undefined
+): Promise<RenditionOutput[]> {
+  const chosen: ChosenRendition[] = []
+  for (const plan of plans) {
+    const picture = info.streams.find(({ index }) => index === plan.videoStream)
+    const isSparse = (picture?.framesPerSecond ?? SPARSE_FRAMES_PER_SECOND) < SPARSE_FRAMES_PER_SECOND
+    chosen.push({ ...(await chooseModes(host, input, info, plan, signal)), isSparse })
+  }
+  const alongside = chosen.some(({ videoMode }) => videoMode === 'copy')
+    ? picturesAlongside(input, info)
+    : { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
+  const [mostBytes = 0, ...furtherBytes] = chosen.map((plan) => outputLimit(input, info, plan))
+  const run = {
+    program: 'ffmpeg' as const,
+    argumentList: (url: string) => renditionsArguments(url, host.limits, chosen, alongside.plans),
+    input,
+    wallMs: info.durationMs * WALL_FACTOR + SLACK_MS,
+    outputBytes: mostBytes,
+    furtherBytes: [...furtherBytes, ...alongside.furtherBytes],
+  }
+  const outputs = runTogether(host, run, signal)
+  const kept = alongside.keep(outputs.splice(chosen.length))
+  return outputs.map((bytes, i) => new Rendition(bytes, i === 0 ? progress : () => undefined, kept))
+}
 
-  async function* bytes(): AsyncGenerator<Uint8Array, void, void> {
-    const run = {
-      program: 'ffmpeg' as const,
-      argumentList: (url: string) => renditionArguments(url, host.limits, chosen, isSparse),
-      input,
-      wallMs: info.durationMs * WALL_FACTOR + SLACK_MS,
-      outputBytes: outputLimit(input, info, chosen),
-    }
-    for await (const chunk of runTool(host, run, signal)) {
+class Rendition implements RenditionOutput {
+  readonly bytes: AsyncIterable<Uint8Array>
+  #index: PlaybackIndex | undefined
+
+  constructor(output: ToolOutput, progress: (doneMs: number) => void, ended: Promise<void>) {
+    this.bytes = this.#indexed(output, progress, ended)
+  }
+
+  async *#indexed(output: ToolOutput, progress: (doneMs: number) => void, ended: Promise<void>): ToolOutput {
+    const indexer = new FragmentIndexer()
+    for await (const chunk of output) {
       indexer.push(chunk, progress)
       yield chunk
       freeAtOnce(chunk)
@@ -49,16 +69,13 @@ export async function makeRendition(
     if (indexer.segmentCount === 0) {
       throw new MosaikError('E_MEDIA_UNREADABLE', 'no picture and no sound could be read from the file')
     }
-    index = indexer.finish()
+    this.#index = indexer.finish()
+    await ended
   }
 
-  const generator = bytes()
-  return {
-    bytes: generator,
-    index() {
-      if (index === undefined) throw new MosaikError('E_INTERNAL', 'the index of a rendition is known at its end')
-      return index
-    },
+  index(): PlaybackIndex {
+    if (this.#index === undefined) throw new MosaikError('E_INTERNAL', 'the index of a rendition is known at its end')
+    return this.#index
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import type { ChildProcess, ChildProcessByStdio } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { MosaikError } from '../../domain/errors.ts'
@@ -9,7 +9,7 @@ import type { Clock, Log, Random } from '../../ports/system.ts'
 import type { ToolLimits } from './arguments.ts'
 import { toolFailure } from './failure.ts'
 import { startRangeServer } from './range-server.ts'
-import type { Confinement, Programs } from './sandbox.ts'
+import type { Command, Confinement, Programs } from './sandbox.ts'
 
 /** All that a run needs of the house. */
 export interface ToolHost {
@@ -30,9 +30,12 @@ export interface ToolRun {
   readonly input: MediaInput
   readonly wallMs: number
   readonly outputBytes: number
+  /** Most bytes of each output beyond the first; the tool has them as `pipe:3` and so on. */
+  readonly furtherBytes?: readonly number[]
 }
 
-type ToolProcess = ChildProcessByStdio<null, Readable, Readable>
+/** What a tool writes to one of its outputs. */
+export type ToolOutput = AsyncGenerator<Uint8Array, void, void>
 
 const TAIL_CHARACTERS = 8192
 
@@ -43,11 +46,60 @@ const TAIL_CHARACTERS = 8192
  *
  * @throws what reading the input threw; the signal's reason (E_ABORTED if that is no error); E_MEDIA_*
  */
-export async function* runTool(
+export function runTool(host: ToolHost, run: ToolRun, signal: AbortSignal): ToolOutput {
+  return runTogether(host, run, signal)[0]
+}
+
+/**
+ * The same of a tool with several outputs, which are to be taken side by side: one that nobody takes holds up the others. The run begins with
+ * the first one and ends with it: each ends normally only when the run ended well, and leaving one early ends the run for all.
+ */
+export function runTogether(
   host: ToolHost,
   run: ToolRun,
   signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, void> {
+): [first: ToolOutput, ...further: ToolOutput[]] {
+  const started = Promise.withResolvers<RunningTool>()
+  const ended = Promise.withResolvers<undefined>()
+  for (const { promise } of [started, ended]) promise.catch(() => undefined)
+
+  async function* first(): ToolOutput {
+    let failure: unknown = new MosaikError('E_ABORTED', 'the run was left before its end')
+    try {
+      yield* startTool(host, run, signal, started.resolve)
+      ended.resolve(undefined)
+    } catch (error) {
+      failure = error
+      throw error
+    } finally {
+      started.reject(failure)
+      ended.reject(failure)
+    }
+  }
+  async function* further(i: number): ToolOutput {
+    const tool = await started.promise
+    let isTaken = false
+    try {
+      yield* tool.read(i)
+      isTaken = true
+    } catch (error) {
+      // Why the pipe broke is what the run ended with.
+      await ended.promise
+      throw error
+    } finally {
+      if (!isTaken) tool.kill()
+    }
+    await ended.promise
+  }
+  return [first(), ...(run.furtherBytes ?? []).map((_, i) => further(i + 1))]
+}
+
+async function* startTool(
+  host: ToolHost,
+  run: ToolRun,
+  signal: AbortSignal,
+  onStarted: (tool: RunningTool) => void,
+): ToolOutput {
   throwIfAborted(signal)
   const ended = new AbortController()
   const place = await host.confinement.openPlace()
@@ -62,13 +114,9 @@ export async function* runTool(
       const url = host.confinement.url(server.secretPath, server.port)
       const program = host.programs[run.program]
       const { file, args } = host.confinement.command(program, run.argumentList(url), place.socketPath)
-      const child = spawn(file, args, {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { PATH: host.searchPath, LC_ALL: 'C' },
-        cwd: '/',
-        detached: true,
-      })
-      yield* watch(host, run, child, () => server.failure(), signal)
+      const tool = new RunningTool(host, run, { file, args })
+      onStarted(tool)
+      yield* tool.watch(() => server.failure(), signal)
     } finally {
       ended.abort()
       await server.close()
@@ -85,92 +133,116 @@ export async function runForBytes(host: ToolHost, run: ToolRun, signal: AbortSig
   return Buffer.concat(chunks)
 }
 
-async function* watch(
-  host: ToolHost,
-  run: ToolRun,
-  child: ToolProcess,
-  readFailure: () => unknown,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, void> {
-  const { stdout, stderr } = child
-  let tail = ''
-  stderr.setEncoding('latin1')
-  stderr.on('data', (text: string) => {
-    tail = (tail + text).slice(-TAIL_CHARACTERS)
-  })
+/** A tool's process, from its start until it was waited for. */
+class RunningTool {
+  readonly #host: ToolHost
+  readonly #run: ToolRun
+  readonly #child: ChildProcess
+  readonly #closed: Promise<number>
+  #errorTail = ''
+  #notStarted: unknown
+  #overLimit: MosaikError | undefined
 
-  let notStarted: unknown
-  const closed = new Promise<number>((resolve) => {
-    child.once('error', (error) => {
-      notStarted = error
-      resolve(127)
+  constructor(host: ToolHost, run: ToolRun, { file, args }: Command) {
+    this.#host = host
+    this.#run = run
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'pipe', 'pipe', ...(run.furtherBytes ?? []).map(() => 'pipe' as const)],
+      env: { PATH: host.searchPath, LC_ALL: 'C' },
+      cwd: '/',
+      detached: true,
     })
-    child.once('close', (code, name) => {
-      resolve(code ?? 128 + (name === null ? 0 : constants.signals[name]))
+    this.#child = child
+    child.stderr!.setEncoding('latin1')
+    child.stderr!.on('data', (text: string) => {
+      this.#errorTail = (this.#errorTail + text).slice(-TAIL_CHARACTERS)
     })
-  })
-  let overLimit: MosaikError | undefined
-  const timer = new AbortController()
-  host.clock.sleep(run.wallMs, timer.signal).then(
-    () => {
-      overLimit ??= new MosaikError('E_MEDIA_LIMIT', `${run.program} took longer than ${describeMs(run.wallMs)}`)
-      killGroup(child)
-    },
-    () => undefined,
-  )
-  const onAbort = (): void => {
-    killGroup(child)
+    this.#closed = new Promise((resolve) => {
+      child.once('error', (error) => {
+        this.#notStarted = error
+        resolve(127)
+      })
+      child.once('close', (code, name) => {
+        resolve(code ?? 128 + (name === null ? 0 : constants.signals[name]))
+      })
+    })
   }
-  signal.addEventListener('abort', onAbort, { once: true })
 
-  try {
+  /** Output `i` until its end, whatever the reason of that is. */
+  async *read(i: number): ToolOutput {
+    const mostBytes = i === 0 ? this.#run.outputBytes : this.#run.furtherBytes![i - 1]!
     let writtenBytes = 0
-    try {
-      for await (const chunk of stdout as AsyncIterable<Uint8Array>) {
-        writtenBytes += chunk.byteLength
-        if (writtenBytes > run.outputBytes) {
-          overLimit ??= new MosaikError(
-            'E_MEDIA_LIMIT',
-            `${run.program} wrote more than ${String(run.outputBytes)} bytes`,
-          )
-          killGroup(child)
-          break
-        }
-        yield chunk
+    for await (const chunk of this.#pipe(i) as AsyncIterable<Uint8Array>) {
+      writtenBytes += chunk.byteLength
+      if (writtenBytes > mostBytes) {
+        this.#stop(`${this.#run.program} wrote more than ${String(mostBytes)} bytes`)
+        return
       }
-    } catch (error) {
-      throwIfAborted(signal)
-      throw new MosaikError('E_MEDIA_TOOL', `the pipe from ${run.program} broke`, { program: run.program }, error)
+      yield chunk
     }
-    const code = await closed
-    throwIfAborted(signal)
-    if (readFailure() !== undefined) throw readFailure()
-    if (overLimit !== undefined) throw overLimit
-    if (notStarted !== undefined) {
-      throw new MosaikError('E_MEDIA_TOOL', `${run.program} could not be started`, { program: run.program }, notStarted)
-    }
-    if (code !== 0) {
-      const failure = toolFailure({ program: run.program, code, errorTail: tail })
-      host.log.warn('media.tool-failed', { code: failure.code, ...failure.fields })
-      throw failure
-    }
-  } finally {
-    timer.abort()
-    signal.removeEventListener('abort', onAbort)
-    killGroup(child)
-    stdout.destroy()
-    await closed
   }
-}
 
-/** The child leads a group of its own; a sandbox takes its inner processes along when its outer one dies. */
-function killGroup(child: ChildProcess): void {
-  // Once it was waited for, its number may belong to somebody else.
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  try {
-    process.kill(-child.pid, 'SIGKILL')
-  } catch {
-    // It has ended already.
+  /** The first output, and the end of the process. */
+  async *watch(readFailure: () => unknown, signal: AbortSignal): ToolOutput {
+    const { program, wallMs } = this.#run
+    const timer = new AbortController()
+    this.#host.clock.sleep(wallMs, timer.signal).then(
+      () => {
+        this.#stop(`${program} took longer than ${describeMs(wallMs)}`)
+      },
+      () => undefined,
+    )
+    const onAbort = (): void => {
+      this.kill()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      try {
+        yield* this.read(0)
+      } catch (error) {
+        throwIfAborted(signal)
+        throw new MosaikError('E_MEDIA_TOOL', `the pipe from ${program} broke`, { program }, error)
+      }
+      const code = await this.#closed
+      throwIfAborted(signal)
+      if (readFailure() !== undefined) throw readFailure()
+      if (this.#overLimit !== undefined) throw this.#overLimit
+      if (this.#notStarted !== undefined) {
+        throw new MosaikError('E_MEDIA_TOOL', `${program} could not be started`, { program }, this.#notStarted)
+      }
+      if (code !== 0) {
+        const failure = toolFailure({ program, code, errorTail: this.#errorTail })
+        this.#host.log.warn('media.tool-failed', { code: failure.code, ...failure.fields })
+        throw failure
+      }
+    } finally {
+      timer.abort()
+      signal.removeEventListener('abort', onAbort)
+      this.kill()
+      for (const i of [0, ...(this.#run.furtherBytes ?? []).map((_, further) => further + 1)]) this.#pipe(i).destroy()
+      await this.#closed
+    }
+  }
+
+  /** The child leads a group of its own; a sandbox takes its inner processes along when its outer one dies. */
+  kill(): void {
+    const { pid, exitCode, signalCode } = this.#child
+    // Once it was waited for, its number may belong to somebody else.
+    if (pid === undefined || exitCode !== null || signalCode !== null) return
+    try {
+      process.kill(-pid, 'SIGKILL')
+    } catch {
+      // It has ended already.
+    }
+  }
+
+  #stop(reason: string): void {
+    this.#overLimit ??= new MosaikError('E_MEDIA_LIMIT', reason)
+    this.kill()
+  }
+
+  #pipe(i: number): Readable {
+    return this.#child.stdio[i === 0 ? 1 : i + 2] as Readable
   }
 }
 

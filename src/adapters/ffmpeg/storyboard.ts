@@ -8,7 +8,14 @@ import type { ToolHost } from './run.ts'
 
 /** Reading a long recording from end to end takes its time; more than this is not worth a nicety. */
 const STORYBOARD_WALL_MS = 20 * 60_000
-const STORYBOARD_OUTPUT_BYTES = 4 * 1024 * 1024
+export const STORYBOARD_OUTPUT_BYTES = 4 * 1024 * 1024
+
+/** Decoding every picture takes longer than all the rest of a film that is only remuxed: where key frames are near enough, they do. */
+export function withKeyFrames(input: MediaInput, plan: StoryboardPlan): StoryboardPlan {
+  const gapMs = knownKeyFrameGapMs(input, plan.videoStream)
+  const keyFramesOnly = plan.keyFramesOnly || (gapMs !== undefined && gapMs > 0 && gapMs <= plan.intervalMs)
+  return { ...plan, keyFramesOnly }
+}
 
 /** The plan's small pictures in one JPEG, in one run of the tool. */
 export async function makeStoryboard(
@@ -17,14 +24,11 @@ export async function makeStoryboard(
   plan: StoryboardPlan,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  // Decoding every picture takes longer than all the rest of a film that is only remuxed.
-  const gapMs = knownKeyFrameGapMs(input, plan.videoStream)
-  const keyFramesOnly = plan.keyFramesOnly || (gapMs !== undefined && gapMs > 0 && gapMs <= plan.intervalMs)
   const jpeg = await runForBytes(
     host,
     {
       program: 'ffmpeg',
-      argumentList: (url) => storyboardArguments(url, host.limits, { ...plan, keyFramesOnly }),
+      argumentList: (url) => storyboardArguments(url, host.limits, withKeyFrames(input, plan)),
       input,
       wallMs: STORYBOARD_WALL_MS,
       outputBytes: STORYBOARD_OUTPUT_BYTES,

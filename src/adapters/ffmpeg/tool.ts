@@ -2,9 +2,10 @@ import { captionsMaxBytes, normaliseCaptions } from '../../domain/captions.ts'
 import type { MediaInput, MediaTool } from '../../ports/media.ts'
 import type { Clock, Log, Random } from '../../ports/system.ts'
 import { captionArguments } from './arguments.ts'
+import { keptPoster, keptStoryboard } from './pictures-alongside.ts'
 import { makePoster } from './poster.ts'
 import { mediaLimits, probeMedia } from './probe.ts'
-import { makeRendition } from './rendition.ts'
+import { makeRenditions } from './rendition.ts'
 import { runForBytes } from './run.ts'
 import type { ToolHost } from './run.ts'
 import { DEFAULT_SEARCH_PATH, detectConfinement, findPrograms } from './sandbox.ts'
@@ -64,9 +65,10 @@ export async function createFfmpegTool(options: FfmpegToolOptions): Promise<Medi
   return {
     confinement: confinement.name,
     probe: (input, signal) => probeMedia(host, input, signal),
-    rendition: (input, info, plan, progress, signal) => makeRendition(host, input, info, plan, progress, signal),
-    poster: (input, info, signal) => makePoster(host, input, info, signal),
-    storyboard: (input, plan, signal) => makeStoryboard(host, input, plan, signal),
+    renditions: (input, info, plans, progress, signal) => makeRenditions(host, input, info, plans, progress, signal),
+    poster: async (input, info, signal) => keptPoster(input) ?? (await makePoster(host, input, info, signal)),
+    storyboard: async (input, plan, signal) =>
+      keptStoryboard(input, plan) ?? (await makeStoryboard(host, input, plan, signal)),
     captions: (input, streamIndex, signal) => extractCaptions(host, input, streamIndex, signal),
   }
 }

@@ -8,6 +8,7 @@ import { createFfmpegTool } from '../../../src/adapters/ffmpeg/tool.ts'
 import { planRenditions } from '../../../src/domain/media-plan.ts'
 import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../../../src/ports/media.ts'
 import * as fixtures from '../../support/media-fixtures.ts'
+import { renditionAlone } from '../../support/rendition.ts'
 
 const { signal } = new AbortController()
 const host = fixtures.testHost()
@@ -85,7 +86,7 @@ for (const confinement of ['auto', 'loopback'] as const) {
     test('no process of it holds a file it could write to, and no file appears', async () => {
       const { tool, input, info, plan } = await prepared(confinement, 'full-hd.mp4')
       const ours = await writableFiles(process.pid)
-      const output = await tool.rendition(input, info, plan, () => undefined, signal)
+      const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
       let looks = 0
       for await (const chunk of output.bytes) {
         void chunk
@@ -117,7 +118,7 @@ for (const confinement of ['auto', 'loopback'] as const) {
           }
         },
       }
-      const output = await tool.rendition(counted, info, plan, () => undefined, stop.signal)
+      const output = await renditionAlone(tool, counted, info, plan, () => undefined, stop.signal)
       const reading = (async () => {
         for await (const chunk of output.bytes) {
           void chunk
@@ -133,7 +134,7 @@ for (const confinement of ['auto', 'loopback'] as const) {
 
     test('a caller who stops reading ends it too', async () => {
       const { tool, input, info, plan } = await prepared(confinement, 'full-hd.mp4')
-      const output = await tool.rendition(input, info, plan, () => undefined, signal)
+      const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
       for await (const chunk of output.bytes) {
         void chunk
         break
@@ -159,7 +160,7 @@ for (const confinement of ['auto', 'loopback'] as const) {
       const info = await tool.probe(input, signal)
       const [plan] = planRenditions(info)
       if (plan === undefined) throw new Error('no plan')
-      const output = await tool.rendition(input, info, plan, () => undefined, signal)
+      const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
       isHeld = true
       let killed = 0
       const reading = (async () => {
@@ -204,6 +205,7 @@ function victim(confinement: string, path: string, folder: string): string {
 import { createFfmpegTool } from ${module('src/adapters/ffmpeg/tool.ts')}
 import { planRenditions } from ${module('src/domain/media-plan.ts')}
 import { fileInput, testHost } from ${module('test/support/media-fixtures.ts')}
+import { renditionAlone } from ${module('test/support/rendition.ts')}
 const host = testHost()
 let secret = ''
 const random = { ...host.random, bytes: (n) => { const b = host.random.bytes(n); secret = Buffer.from(b).toString('hex'); return b } }
@@ -211,7 +213,7 @@ const tool = await createFfmpegTool({ ...host, random, confinement: '${confineme
 const input = await fileInput(${JSON.stringify(path)})
 const signal = new AbortController().signal
 const info = await tool.probe(input, signal)
-const output = await tool.rendition(input, info, planRenditions(info).find(({ name }) => name === '720p'), () => undefined, signal)
+const output = await renditionAlone(tool, input, info, planRenditions(info).find(({ name }) => name === '720p'), () => undefined, signal)
 for await (const chunk of output.bytes) { console.log(secret); await new Promise((r) => setTimeout(r, 60_000)) }
 `
 }
@@ -279,7 +281,7 @@ describe('the sandbox', () => {
 test('the pipes of the tool block: nothing is lost to a slow reader', async () => {
   for (const confinement of ['auto', 'loopback'] as const) {
     const { tool, input, info, plan } = await prepared(confinement, 'full-hd.mp4')
-    const output = await tool.rendition(input, info, plan, () => undefined, signal)
+    const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
     let looks = 0
     for await (const chunk of output.bytes) {
       void chunk
@@ -309,7 +311,7 @@ test('memory stays bounded while a large file goes through slowly', async () => 
   const plan = planRenditions(info)[0]
   if (plan?.videoMode !== 'copy' || plan.audioMode !== 'copy') throw new Error('no copy planned')
   expect(input.sizeBytes).toBeGreaterThan(100_000_000)
-  const output = await tool.rendition(input, info, plan, () => undefined, signal)
+  const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
   const before = process.memoryUsage.rss()
   let highest = before
   let bytes = 0

@@ -11,6 +11,7 @@ import { isMosaikError, MosaikError } from '../../../src/domain/errors.ts'
 import type { MediaInfo, MediaTool } from '../../../src/ports/media.ts'
 import * as hostile from '../../support/hostile-media.ts'
 import * as fixtures from '../../support/media-fixtures.ts'
+import { renditionAlone } from '../../support/rendition.ts'
 
 const { signal } = new AbortController()
 const host = fixtures.testHost()
@@ -84,7 +85,7 @@ async function renderAll(tool: MediaTool, path: string, info: MediaInfo): Promis
   const input = await fixtures.fileInput(path)
   let bytes = 0
   for (const plan of planRenditions(info)) {
-    const output = await tool.rendition(input, info, plan, () => undefined, signal)
+    const output = await renditionAlone(tool, input, info, plan, () => undefined, signal)
     for await (const chunk of output.bytes) bytes += chunk.byteLength
   }
   return bytes
@@ -216,7 +217,8 @@ describe('broken files', () => {
     const [plan] = planRenditions(info)
     if (plan === undefined) throw new Error('no plan')
     for (const mode of ['copy', 'encode'] as const) {
-      const output = await tool.rendition(
+      const output = await renditionAlone(
+        tool,
         input,
         info,
         { ...plan, videoMode: mode, audioMode: mode },
@@ -267,7 +269,8 @@ describe('the vault cannot be read', () => {
         if (plan === undefined) throw new Error('no plan')
         const error = await failure(
           (async () => {
-            const output = await tool.rendition(
+            const output = await renditionAlone(
+              tool,
               failing,
               info,
               { ...plan, videoMode: mode, audioMode: mode },
@@ -328,7 +331,7 @@ test('100 damaged files: each ends in a clear state, nothing is left running', {
       const info = await tool.probe(input, signal)
       const plan = planRenditions(info)[0]
       if (plan === undefined) return 'nothing to play'
-      const output = await tool.rendition(input, info, plan, () => undefined, AbortSignal.timeout(10_000))
+      const output = await renditionAlone(tool, input, info, plan, () => undefined, AbortSignal.timeout(10_000))
       for await (const chunk of output.bytes) void chunk
       return output.index().segments.length > 0 ? 'plays' : 'empty'
     } catch (error) {

@@ -7,6 +7,7 @@ import { MosaikError } from '../../../src/domain/errors.ts'
 import type { ErrorCode } from '../../../src/domain/errors.ts'
 import type { PlaybackIndex } from '../../../src/domain/recording.ts'
 import type { MediaInfo, MediaTool, RenditionPlan } from '../../../src/ports/media.ts'
+import { eachAlone } from '../../support/rendition.ts'
 import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
 const info: MediaInfo = {
@@ -36,7 +37,7 @@ let made: string[]
 const tool: MediaTool = {
   confinement: 'none',
   probe: () => Promise.resolve(info),
-  rendition: (_input, _info, plan) => Promise.resolve(pretend(plan)),
+  renditions: eachAlone((plan) => pretend(plan)),
   poster: () => Promise.resolve(undefined),
   storyboard: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'not here')),
   captions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'not here')),

@@ -6,6 +6,7 @@ import type { PlaybackIndex } from '../../../src/domain/recording.ts'
 import type { MediaInfo, MediaInput, MediaTool, RenditionPlan } from '../../../src/ports/media.ts'
 import * as fixtures from '../../support/media-fixtures.ts'
 import type { FixtureName } from '../../support/media-fixtures.ts'
+import { renditionAlone } from '../../support/rendition.ts'
 
 const DURATION_MS = fixtures.FIXTURE_SECONDS * 1000
 const { signal } = new AbortController()
@@ -27,7 +28,7 @@ async function render(
   by = tool,
 ): Promise<{ bytes: Buffer; index: PlaybackIndex; progress: number[] }> {
   const progress: number[] = []
-  const output = await by.rendition(input, info, plan, (doneMs) => progress.push(doneMs), signal)
+  const output = await renditionAlone(by, input, info, plan, (doneMs) => progress.push(doneMs), signal)
   const chunks: Uint8Array[] = []
   for await (const chunk of output.bytes) chunks.push(Uint8Array.from(chunk))
   return { bytes: Buffer.concat(chunks), index: output.index(), progress }
@@ -295,7 +296,7 @@ describe('what meeting systems make', () => {
       const info = await looking.probe(input, signal)
       const [plan] = planRenditions(info)
       expect(plan && [plan.videoMode, plan.audioMode]).toEqual(['copy', 'copy'])
-      await looking.rendition(input, info, plan!, () => undefined, signal)
+      await renditionAlone(looking, input, info, plan!, () => undefined, signal)
       const told = own.logged.filter(({ event }) => event === 'media.copy-becomes-encode')
       expect(told.map(({ fields }) => (fields as { reason: string }).reason)).toEqual(reasons)
     })

@@ -12,6 +12,7 @@ import { createVaultReader } from '../../../src/retrieve/open-recording.ts'
 import { collect } from '../../../src/upkeep/blind/collect.ts'
 import { MemoryStore, failAll } from '../../support/memory-store.ts'
 import { RUN_SEGMENTS } from '../../../src/ports/segment-engine.ts'
+import { eachAlone, renditionAlone } from '../../support/rendition.ts'
 import { makeTestVault, type TestVault } from '../../support/test-vault.ts'
 
 const never = new AbortController().signal
@@ -53,7 +54,7 @@ beforeEach(async () => {
   const media: MediaTool = {
     confinement: 'none',
     probe: (...given) => tool.probe(...given),
-    rendition: (...given) => tool.rendition(...given),
+    renditions: (...given) => tool.renditions(...given),
     poster: (...given) => tool.poster(...given),
     captions: (...given) => tool.captions(...given),
     storyboard: (...given) => tool.storyboard(...given),
@@ -71,13 +72,12 @@ function workingTool(): MediaTool {
   return {
     confinement: 'none',
     probe: () => Promise.resolve(film),
-    rendition: (_input, _info, plan) =>
-      Promise.resolve({
-        bytes: (async function* () {
-          yield new Uint8Array(2000).fill(plan.name.charCodeAt(0))
-        })(),
-        index: () => index,
-      }),
+    renditions: eachAlone((plan) => ({
+      bytes: (async function* () {
+        yield new Uint8Array(2000).fill(plan.name.charCodeAt(0))
+      })(),
+      index: () => index,
+    })),
     poster: () => Promise.resolve(new Uint8Array(INLINE_MAX_BYTES + 1).fill(7)),
     captions: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'no captions')),
     storyboard: () => Promise.reject(new MosaikError('E_MEDIA_UNSUPPORTED', 'no storyboard')),
@@ -124,8 +124,8 @@ describe('transcoding', () => {
     const working = workingTool()
     tool = {
       ...working,
-      rendition: async (input, info, plan, progress, signal) => {
-        if (plan.name !== '720p') return await working.rendition(input, info, plan, progress, signal)
+      renditions: eachAlone((plan, input, info, _plans, progress, signal) => {
+        if (plan.name !== '720p') return renditionAlone(working, input, info, plan, progress, signal)
         return {
           bytes: (async function* () {
             yield new Uint8Array(300_000)
@@ -133,7 +133,7 @@ describe('transcoding', () => {
           })(),
           index: () => index,
         }
-      },
+      }),
     }
     await run()
     expect(await row()).toMatchObject({
@@ -142,6 +142,94 @@ describe('transcoding', () => {
     })
     expect(await assetNames()).toEqual(['meeting.webm', '360p', 'audio', 'poster'])
     await expectNoOrphans()
+  })
+
+  describe('renditions that come out of one run', () => {
+    const [picture, sound] = film.streams
+    const copied = { ...film, format: 'mov,mp4', streams: [{ ...picture!, codec: 'h264', profile: 'High' }, sound!] }
+    let asked: string[]
+    /** A run of which the rendition `bad` breaks behind its first bytes, and with it the others. */
+    function breaking(bad: string, error: MosaikError): MediaTool {
+      return {
+        ...workingTool(),
+        probe: () => Promise.resolve(copied),
+        renditions: (_input, _info, plans, _progress, signal) => {
+          asked.push(plans.map(({ name }) => name).join(' + '))
+          const broken = Promise.withResolvers<never>()
+          broken.promise.catch(() => undefined)
+          const outputs = plans.map(({ name }) => ({
+            bytes: (async function* () {
+              yield new Uint8Array(300_000).fill(name.charCodeAt(0))
+              if (name === bad) broken.reject(error)
+              if (plans.some((plan) => plan.name === bad)) {
+                await Promise.race([
+                  broken.promise,
+                  new Promise((_, reject) => signal.addEventListener('abort', reject)),
+                ])
+              }
+            })(),
+            index: () => index,
+          }))
+          return Promise.resolve(outputs)
+        },
+      }
+    }
+    beforeEach(() => {
+      asked = []
+    })
+
+    it('are made by themselves when the run fails, and only the one whose fault it is is missing', async () => {
+      tool = breaking('audio', new MosaikError('E_MEDIA_UNREADABLE', 'the sound is broken'))
+      await run()
+      expect(asked).toEqual(['720p + audio', '720p', 'audio', '360p'])
+      expect(await row()).toMatchObject({
+        state: 'ready',
+        reason: { code: 'E_MEDIA_UNREADABLE', message: 'audio: the sound is broken' },
+      })
+      expect(await assetNames()).toEqual(['meeting.webm', '720p', '360p', 'poster'])
+      const events = await vault.recordings.events(recording)
+      expect(events.filter(({ kind }) => kind === 'rendition-failed').map(({ fields }) => fields)).toEqual([
+        { rendition: 'audio', code: 'E_MEDIA_UNREADABLE', message: 'the sound is broken' },
+      ])
+      await expectNoOrphans()
+    })
+
+    it('are none when a crashed tool only needs another try, and there is nothing to say of it', async () => {
+      tool = breaking('', new MosaikError('E_MEDIA_TOOL', 'ffmpeg crashed'))
+      let tries = 0
+      const { renditions } = tool
+      tool = {
+        ...tool,
+        renditions: (...given) =>
+          tries++ === 0 ? Promise.reject(new MosaikError('E_MEDIA_TOOL', 'ffmpeg crashed')) : renditions(...given),
+      }
+      await run()
+      expect(asked).toEqual(['720p', 'audio', '360p'])
+      expect(await row()).toMatchObject({ state: 'ready', reason: null })
+      expect(await assetNames()).toEqual(['meeting.webm', '720p', '360p', 'audio', 'poster'])
+      await expectNoOrphans()
+    })
+
+    it('say what went wrong first, not what followed from it: nodes that fail are no fault of the film', async () => {
+      for (const node of nodes.slice(0, 3)) {
+        node.fault = ({ call }) => (call === 'create' ? { fail: 'E_NODE_FULL' } : undefined)
+      }
+      // The picture never ends by itself: only because its run is given up.
+      tool = breaking('720p', new MosaikError('E_INTERNAL', 'never said'))
+      const { renditions } = tool
+      tool = {
+        ...tool,
+        renditions: async (input, info, plans, progress, signal) => {
+          const [, short] = await workingTool().renditions(input, info, plans, progress, signal)
+          const [long] = await renditions(input, info, plans.toReversed(), progress, signal)
+          return [long!, short!]
+        },
+      }
+      await run()
+      expect(asked).toEqual(['audio + 720p'])
+      expect(await row()).toMatchObject({ state: 'stored', reason: { code: 'E_NODES_TOO_FEW' } })
+      await expectNoOrphans()
+    })
   })
 
   it('a file without picture and sound is unplayable with that reason, and safe', async () => {
@@ -227,7 +315,7 @@ describe('the collector', () => {
   it('goes on past an object that a node will not give up, and leaves silent nodes to the next round', async () => {
     tool = {
       ...workingTool(),
-      rendition: () => Promise.reject(new MosaikError('E_MEDIA_LIMIT', 'too long')),
+      renditions: () => Promise.reject(new MosaikError('E_MEDIA_LIMIT', 'too long')),
       poster: () => Promise.resolve(undefined),
     }
     for (let i = 0; i < 3; i++) {

@@ -3,11 +3,13 @@ import {
   captionArguments,
   FORMAT_WHITELIST,
   posterArguments,
-  renditionArguments,
+  renditionsArguments,
+  type ToolLimits,
 } from '../../../src/adapters/ffmpeg/arguments.ts'
 import { sanitise, toolFailure } from '../../../src/adapters/ffmpeg/failure.ts'
 import { FragmentIndexer } from '../../../src/adapters/ffmpeg/fmp4-index.ts'
 import { describeBeginning } from '../../../src/adapters/ffmpeg/look.ts'
+import type { RenditionPlan } from '../../../src/ports/media.ts'
 
 const limits = { maxAllocationBytes: 1000, maxPixels: 2000, threads: 2 }
 const plan = {
@@ -24,10 +26,13 @@ const plan = {
   ...{ videoBitsPerSecond: 800_000, audioBitsPerSecond: 96_000 },
 }
 
+const alone = (url: string, toolLimits: ToolLimits, of: RenditionPlan): string[] =>
+  renditionsArguments(url, toolLimits, [{ ...of, isSparse: false }])
+
 describe('arguments', () => {
   const lists = {
-    rendition: renditionArguments('http://127.0.0.1:1/s', limits, plan),
-    copy: renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, videoMode: 'copy', audioMode: 'copy' }),
+    rendition: alone('http://127.0.0.1:1/s', limits, plan),
+    copy: alone('http://127.0.0.1:1/s', limits, { ...plan, videoMode: 'copy', audioMode: 'copy' }),
     poster: posterArguments('http://127.0.0.1:1/s', limits, {
       ...{ streamIndex: 0, atMs: 1500, width: 640, height: 360, skipDark: true },
     }),
@@ -43,23 +48,43 @@ describe('arguments', () => {
     expect(list).not.toContain('-y')
     expect(list.filter((text) => text === '-i')).toHaveLength(1)
   })
+  test('several outputs have a pipe each, pictures an own reading of the same input', () => {
+    const sound = { ...plan, isSparse: false, videoMode: 'none' as const, videoStream: null }
+    const copy = { ...plan, isSparse: false, videoMode: 'copy' as const }
+    const list = renditionsArguments('http://127.0.0.1:1/s', limits, [copy, sound], {
+      poster: { streamIndex: 0, atMs: 1500, width: 640, height: 360, skipDark: true },
+      storyboard: {
+        ...{ videoStream: 0, tileWidth: 160, tileHeight: 90, columns: 2, rows: 1, tilesCount: 2, intervalMs: 1000 },
+        keyFramesOnly: true,
+      },
+    })
+    expect(list.filter((text) => text.startsWith('pipe:'))).toEqual(['pipe:1', 'pipe:3', 'pipe:4', 'pipe:5'])
+    expect(list.filter((_, i) => list[i - 1] === '-i')).toEqual(['http://127.0.0.1:1/s', 'http://127.0.0.1:1/s'])
+    // Only what is decoded is thinned out, only the poster's reading jumps.
+    const second = list.lastIndexOf('-i')
+    expect(list.indexOf('-skip_frame:v')).toBeLessThan(list.indexOf('-i'))
+    expect(list.indexOf('-ss')).toBeGreaterThan(list.indexOf('-i'))
+    expect(list.indexOf('-ss')).toBeLessThan(second)
+    expect(list.filter((_, i) => list[i - 1] === '-map')).toEqual(['0:0', '0:1', '0:1', '1:0', '0:0'])
+    for (const option of ['-protocol_whitelist', '-format_whitelist', '-max_alloc', '-max_pixels']) {
+      expect(list.filter((text) => text === option)).toHaveLength(2)
+    }
+  })
   test('picture and sound have a choice each', () => {
-    const mixed = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, videoMode: 'copy' })
+    const mixed = alone('http://127.0.0.1:1/s', limits, { ...plan, videoMode: 'copy' })
     expect(mixed[mixed.indexOf('-c:v') + 1]).toBe('copy')
     expect(mixed[mixed.indexOf('-c:a') + 1]).toBe('aac')
     expect(mixed).not.toContain('-filter:v')
-    const other = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, audioMode: 'copy' })
+    const other = alone('http://127.0.0.1:1/s', limits, { ...plan, audioMode: 'copy' })
     expect(other[other.indexOf('-c:v') + 1]).toBe('libx264')
     expect(other[other.indexOf('-c:a') + 1]).toBe('copy')
-    const mute = renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, audioStream: null, audioMode: 'none' })
+    const mute = alone('http://127.0.0.1:1/s', limits, { ...plan, audioStream: null, audioMode: 'none' })
     expect(mute).not.toContain('-c:a')
   })
   test('a small picture has at most 30 frames a second', () => {
     const fpsMax = (list: string[]): string | undefined => list[list.indexOf('-fpsmax') + 1]
     expect(fpsMax(lists.rendition)).toBe('30')
-    expect(fpsMax(renditionArguments('http://127.0.0.1:1/s', limits, { ...plan, width: 1920, height: 1080 }))).toBe(
-      '60',
-    )
+    expect(fpsMax(alone('http://127.0.0.1:1/s', limits, { ...plan, width: 1920, height: 1080 }))).toBe('60')
   })
   test('a picture of another shape keeps it', () => {
     const filter = lists.rendition[lists.rendition.indexOf('-filter:v') + 1]

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { SOUND_TRACKS_MAX, endsEarly, ladder, planRenditions, scaledSize } from '../../../src/domain/media-plan.ts'
+import {
+  SOUND_TRACKS_MAX,
+  endsEarly,
+  ladder,
+  planRenditions,
+  plansByRun,
+  scaledSize,
+} from '../../../src/domain/media-plan.ts'
 import type { PlannableMedia, PlannableStream } from '../../../src/domain/media-plan.ts'
 
 const video: PlannableStream = {
@@ -44,6 +51,20 @@ function short(from: PlannableMedia): string[] {
 function modes(from: PlannableMedia): string[] {
   return planRenditions(from).map(({ name, videoMode, audioMode }) => `${name} ${videoMode}/${audioMode}`)
 }
+
+describe('runs of the tool', () => {
+  const runs = (from: PlannableMedia): string[] =>
+    plansByRun(planRenditions(from)).map((plans) => plans.map(({ name }) => name).join(' + '))
+  const second = { ...audio, index: 2, title: 'Interpreter' }
+
+  test('a picture that is copied takes the sounds along; one that is encoded has a run of its own', () => {
+    expect(runs(media(video, audio, second))).toEqual(['720p + audio 1 + audio 2', '360p'])
+    expect(runs(media({ ...video, codec: 'vp9' }, audio, second))).toEqual(['360p', '720p', 'audio 1 + audio 2'])
+    expect(runs(media(audio, second))).toEqual(['audio 1 + audio 2'])
+    expect(runs(media(video))).toEqual(['720p', '360p'])
+    expect(runs(media())).toEqual([])
+  })
+})
 
 describe('sizes', () => {
   test.each([
