@@ -153,9 +153,10 @@ async function makeRenditions(ports: TranscodePorts, context: StageContext, maki
   for (const [done, plans] of runs.entries()) {
     const together = await attempt(plans, done)
     if (together === undefined) continue
+    // One takes the others of its run along, and the small pictures may: by itself each shows whether it is the one.
+    const isWhole = plans.length === 1 && plans[0]?.videoMode !== 'copy'
     for (const plan of plans) {
-      // One takes the others of its run along: by itself each shows whether it is the one.
-      const error = plans.length === 1 ? together : await attempt([plan], done)
+      const error = isWhole ? together : await attempt([plan], done)
       if (error === undefined) continue
       lastError = error
       failed = { code: error.code, message: `${plan.name}: ${error.message}` }

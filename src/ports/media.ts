@@ -76,7 +76,7 @@ export interface MediaTool {
   /**
    * Renditions of one run, one for each plan, with the input read once. The run begins when the first one's bytes are asked for; they are to
    * be taken side by side, since one that nobody takes holds up the others, and when one fails or is left, all of them fail. Where it costs
-   * little, the run makes poster and storyboard too, which `poster` and `storyboard` then have.
+   * little, the run makes poster and storyboard too, which `poster` and `storyboard` then have; when that run fails, the next one does not.
    *
    * @param progress told the time up to which the first one is made.
    */

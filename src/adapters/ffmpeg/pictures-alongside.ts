@@ -22,10 +22,14 @@ interface KeptPictures {
 /** What runs have made on their way, until it is asked for: some hundred kilobytes a film. */
 const kept = new WeakMap<MediaInput, KeptPictures>()
 
+/** Inputs of which a run with pictures failed. */
+const failed = new WeakSet<MediaInput>()
+
 /** Poster and storyboard of a film cost a run of the tool each, which is more than the pictures themselves when another one reads the film anyway. */
 export function picturesAlongside(input: MediaInput, info: MediaInfo): Alongside {
   const [poster] = posterTries(info)
-  if (poster === undefined) return { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
+  if (poster === undefined || failed.has(input))
+    return { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
   const storyboardPlan = planStoryboard(info)
   const storyboard = storyboardPlan && withKeyFrames(input, storyboardPlan)
   return {
@@ -36,7 +40,8 @@ export function picturesAlongside(input: MediaInput, info: MediaInfo): Alongside
         const [first = EMPTY, second] = await Promise.all(outputs.map(wholeOf))
         kept.set(input, { poster: first, storyboard: second, storyboardPlan })
       } catch {
-        // The renditions say what was wrong; the pictures are made by themselves then.
+        // The renditions say what was wrong. Should it have been the pictures, the next run does without them.
+        failed.add(input)
       }
     },
   }

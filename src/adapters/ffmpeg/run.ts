@@ -62,8 +62,14 @@ export function runTogether(
   const started = Promise.withResolvers<RunningTool>()
   const ended = Promise.withResolvers<undefined>()
   for (const { promise } of [started, ended]) promise.catch(() => undefined)
+  // Who waits for a run that never begins, because nobody takes the first output, is told too.
+  const onAbort = (): void => {
+    started.reject(abortReason(signal))
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
 
   async function* first(): ToolOutput {
+    signal.removeEventListener('abort', onAbort)
     let failure: unknown = new MosaikError('E_ABORTED', 'the run was left before its end')
     try {
       yield* startTool(host, run, signal, started.resolve)
@@ -247,9 +253,12 @@ class RunningTool {
 }
 
 function throwIfAborted(signal: AbortSignal): void {
-  if (!signal.aborted) return
-  if (signal.reason instanceof MosaikError) throw signal.reason
-  throw new MosaikError('E_ABORTED', 'stopped while the media tool was running', {}, signal.reason)
+  if (signal.aborted) throw abortReason(signal)
+}
+
+function abortReason({ reason }: AbortSignal): MosaikError {
+  if (reason instanceof MosaikError) return reason
+  return new MosaikError('E_ABORTED', 'stopped while the media tool was running', {}, reason)
 }
 
 function describeMs(ms: number): string {

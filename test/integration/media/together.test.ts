@@ -1,4 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { renditionsArguments } from '../../../src/adapters/ffmpeg/arguments.ts'
 import { runTogether } from '../../../src/adapters/ffmpeg/run.ts'
@@ -156,6 +158,40 @@ describe.each(['auto', 'loopback'])('one run, %s', (confinement) => {
       expect(outputs.map((output) => codeOf(failureOf(() => output.index())))).toEqual(plans.map(() => 'E_INTERNAL'))
     }
   })
+})
+
+test('who waits for a run that never begins is told of an abort', async () => {
+  const tool = tools.get('loopback')!
+  const { input, info, plans } = await prepared(tool, await film())
+  const stop = new AbortController()
+  const [, second] = await tool.renditions(input, info, plans, () => undefined, stop.signal)
+  const waiting = wholeOf(second!)
+  setImmediate(() => stop.abort())
+  await expect(waiting).rejects.toMatchObject({ code: 'E_ABORTED' })
+  expect(await ffmpegs()).toEqual([])
+})
+
+test('pictures that break the run do so once: the next one does without them', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'mosaik-together-'))
+  try {
+    const real = (await findPrograms(DEFAULT_SEARCH_PATH)).ffmpeg
+    const script = `#!/bin/sh\ncase "$*" in *"-f mp4 "*mjpeg*) exit 1;; esac\nexec ${real} "$@"\n`
+    await writeFile(join(folder, 'ffmpeg'), script, { mode: 0o755 })
+    const searchPath = `${folder}:${DEFAULT_SEARCH_PATH}`
+    const tool = await createFfmpegTool({ ...counting, confinement: 'loopback', searchPath })
+    const { input, info, plans } = await prepared(tool, await film())
+    const broken = await tool.renditions(input, info, plans, () => undefined, signal)
+    for (const one of await Promise.allSettled(broken.map((output) => wholeOf(output)))) {
+      expect(one.status === 'rejected' && codeOf(one.reason)).toBe('E_MEDIA_TOOL')
+    }
+    const outputs = await tool.renditions(input, info, plans, () => undefined, signal)
+    for (const whole of await Promise.all(outputs.map((output) => wholeOf(output)))) {
+      expect(whole.length).toBeGreaterThan(500_000)
+    }
+    expect((await tool.poster(input, info, signal))!.byteLength).toBeGreaterThan(1000)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 function failureOf(act: () => unknown): unknown {

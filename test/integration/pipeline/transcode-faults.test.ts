@@ -210,6 +210,21 @@ describe('transcoding', () => {
       await expectNoOrphans()
     })
 
+    it('get a second try also when there is only one: the small pictures may be what broke it', async () => {
+      const { probe, renditions } = breaking('', new MosaikError('E_MEDIA_TOOL', 'ffmpeg crashed'))
+      let tries = 0
+      tool = {
+        ...workingTool(),
+        probe: async (...given) => ({ ...(await probe(...given)), streams: copied.streams.slice(0, 1) }),
+        renditions: (...given) =>
+          tries++ === 0 ? Promise.reject(new MosaikError('E_MEDIA_TOOL', 'ffmpeg crashed')) : renditions(...given),
+      }
+      await run()
+      expect(asked).toEqual(['720p', '360p'])
+      expect(await row()).toMatchObject({ state: 'ready', reason: null })
+      await expectNoOrphans()
+    })
+
     it('say what went wrong first, not what followed from it: nodes that fail are no fault of the film', async () => {
       for (const node of nodes.slice(0, 3)) {
         node.fault = ({ call }) => (call === 'create' ? { fail: 'E_NODE_FULL' } : undefined)
