@@ -39,9 +39,9 @@ export async function runStage(vault: TestVault, recording: Id, stage: WorkStage
 export async function store(vault: TestVault, path: string): Promise<Id> {
   const recording = await vault.deposit(path, await describeFile(path))
   await runStage(vault, recording, 'store')
-  if ((await vault.catalog.recordings.receipt(recording)) === undefined)
-    throw new Error('the store stage gave no receipt')
-  return recording
+  if ((await vault.catalog.recordings.receipt(recording)) !== undefined) return recording
+  const row = await vault.catalog.recordings.get(recording, vault.organisation)
+  throw new Error(`the store stage gave no receipt: ${row?.reason?.message ?? 'and no reason'}`)
 }
 
 /** Reads the original in order, and gives each chunk back when it was taken, as the viewer's server does. */

@@ -13,6 +13,8 @@ export interface Alongside {
   keep(outputs: readonly ToolOutput[]): Promise<void>
 }
 
+export const NO_PICTURES: Alongside = { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
+
 interface KeptPictures {
   readonly poster: Uint8Array
   readonly storyboard: Uint8Array | undefined
@@ -28,8 +30,7 @@ const failed = new WeakSet<MediaInput>()
 /** Poster and storyboard of a film cost a run of the tool each, which is more than the pictures themselves when another one reads the film anyway. */
 export function picturesAlongside(input: MediaInput, info: MediaInfo): Alongside {
   const [poster] = posterTries(info)
-  if (poster === undefined || failed.has(input))
-    return { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
+  if (poster === undefined || failed.has(input)) return NO_PICTURES
   const storyboardPlan = planStoryboard(info)
   const storyboard = storyboardPlan && withKeyFrames(input, storyboardPlan)
   return {

@@ -5,7 +5,7 @@ import { freeAtOnce } from '../free-at-once.ts'
 import { renditionsArguments, type ChosenRendition } from './arguments.ts'
 import { findCopyObstacles } from './copy-check.ts'
 import { FragmentIndexer } from './fmp4-index.ts'
-import { picturesAlongside } from './pictures-alongside.ts'
+import { NO_PICTURES, picturesAlongside } from './pictures-alongside.ts'
 import { runTogether } from './run.ts'
 import type { ToolHost, ToolOutput } from './run.ts'
 
@@ -34,9 +34,7 @@ export async function makeRenditions(
     const isSparse = (picture?.framesPerSecond ?? SPARSE_FRAMES_PER_SECOND) < SPARSE_FRAMES_PER_SECOND
     chosen.push({ ...(await chooseModes(host, input, info, plan, signal)), isSparse })
   }
-  const alongside = chosen.some(({ videoMode }) => videoMode === 'copy')
-    ? picturesAlongside(input, info)
-    : { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
+  const alongside = chosen.some(({ videoMode }) => videoMode === 'copy') ? picturesAlongside(input, info) : NO_PICTURES
   const [mostBytes = 0, ...furtherBytes] = chosen.map((plan) => outputLimit(input, info, plan))
   const run = {
     program: 'ffmpeg' as const,
