@@ -13,6 +13,7 @@ export interface Alongside {
   keep(outputs: readonly ToolOutput[]): Promise<void>
 }
 
+/** For a run that makes none, and for an input of which none can be made, or which failed with them. */
 export const NO_PICTURES: Alongside = { plans: undefined, furtherBytes: [], keep: () => Promise.resolve() }
 
 interface KeptPictures {
