@@ -1,5 +1,4 @@
-import { constants } from 'node:fs'
-import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { mkdir, readdir, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MosaikError } from '../domain/errors.ts'
 import type { ByteRange, ObjectInfo, ObjectKey, ObjectStore, ObjectWriter } from '../ports/object-store.ts'
@@ -7,6 +6,7 @@ import type { Clock, Random } from '../ports/system.ts'
 import { fileError, isMissing } from './directory-store/errors.ts'
 import { listObjects } from './directory-store/listing.ts'
 import { DurableFolders, MARKER, objectPath, syncFolder, TEMPORARY } from './directory-store/paths.ts'
+import { OpenFiles } from './directory-store/open-files.ts'
 import { openDirectoryWriter, type DirectoryWriter } from './directory-store/writer.ts'
 import { checkRange, checkSignal, checkSmall, WHOLE_READ_BYTES } from './object-key.ts'
 
@@ -39,6 +39,7 @@ class DirectoryStore implements ObjectStore {
   readonly #options: DirectoryStoreOptions
   readonly #root: string
   readonly #folders: DurableFolders
+  readonly #files = new OpenFiles()
 
   constructor(options: DirectoryStoreOptions) {
     this.#options = options
@@ -77,6 +78,7 @@ class DirectoryStore implements ObjectStore {
       folders: this.#folders,
       macKey: this.#options.random.bytes(32),
       checkMounted: () => this.#checkMounted(),
+      replaced: () => this.#files.forget(path),
     }
     return openDirectoryWriter(place, signal)
   }
@@ -98,18 +100,22 @@ class DirectoryStore implements ObjectStore {
     if (range !== undefined) checkRange(range)
     checkSignal(signal)
     return this.#guard('get', async () => {
-      const file = await this.#openExisting(path)
-      if (file === undefined) throw this.#absent(key)
-      try {
-        const { offsetBytes, lengthBytes } = range ?? { offsetBytes: 0, lengthBytes: await this.#wholeBytes(file, key) }
-        // neither pooled, since it is memory of its own, nor zeroed, since every byte is written
-        const bytes = into ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
-        await this.#fill(file, key, offsetBytes, bytes, signal)
-        return bytes
-      } finally {
-        // only read: nobody has to wait for it
-        void file.close().catch(() => undefined)
-      }
+      const bytes = await this.#presentOrMounted(
+        this.#files.use(path, async (file) => {
+          const { offsetBytes, lengthBytes } = range ?? {
+            offsetBytes: 0,
+            lengthBytes: await this.#wholeBytes(file, key),
+          }
+          // neither pooled, since it is memory of its own, nor zeroed, since every byte is written
+          const place = into ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+          await this.#fill(file, key, offsetBytes, place, signal)
+          return place
+        }),
+      )
+      // what is read whole is not asked for again
+      if (range === undefined) this.#files.forget(path)
+      if (bytes === undefined) throw this.#absent(key)
+      return bytes
     })
   }
 
@@ -142,13 +148,14 @@ class DirectoryStore implements ObjectStore {
     checkSignal(signal)
     await this.#guard('delete', async () => {
       await this.#presentOrMounted(unlink(path))
+      this.#files.forget(path)
       // Also when it was absent: an earlier attempt may have died between unlink and sync.
       await this.#presentOrMounted(syncFolder(dirname(path)))
     })
   }
 
   async close(): Promise<void> {
-    // Nothing is kept open between calls.
+    this.#files.forgetAll()
   }
 
   /** The answer, or undefined when the file system says "no such file" and the disk is mounted. */
@@ -167,10 +174,6 @@ class DirectoryStore implements ObjectStore {
     const { size } = await file.stat()
     if (size <= WHOLE_READ_BYTES) return size
     throw new MosaikError('E_INPUT', `${key} has ${size} bytes: read it in ranges`, { key, sizeBytes: size })
-  }
-
-  #openExisting(path: string): Promise<FileHandle | undefined> {
-    return this.#presentOrMounted(open(path, constants.O_RDONLY | constants.O_NOFOLLOW))
   }
 
   async #fill(

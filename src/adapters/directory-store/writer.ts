@@ -23,6 +23,8 @@ export interface WritePlace {
   readonly macKey: Uint8Array
   /** @throws E_NODE_UNREACHABLE when the disk is no longer mounted. */
   checkMounted(): Promise<void>
+  /** The file under `path` is another one now, or gone. */
+  replaced(): void
 }
 
 /** Opens the temporary file. @throws E_NODE_UNREACHABLE, E_NODE_REFUSED, E_NODE_FULL */
@@ -91,6 +93,7 @@ export class DirectoryWriter implements ObjectWriter {
     await this.discard()
     if (!renamed) return
     await unlink(this.#place.path).catch(ignore)
+    this.#place.replaced()
     await syncFolder(dirname(this.#place.path)).catch(ignore)
   }
 
@@ -115,6 +118,7 @@ export class DirectoryWriter implements ObjectWriter {
       await move()
     })
     this.#state = 'renamed'
+    this.#place.replaced()
   }
 
   async #writePiece(piece: Uint8Array): Promise<void> {

@@ -201,6 +201,22 @@ export function objectStoreContract(options: ContractOptions): void {
       expect(await codeOf(store.get(key, { offsetBytes, lengthBytes }, never()))).toBe('E_INPUT')
     })
 
+    it('is one of what replaced the object, or E_OBJECT_ABSENT, as soon as that is so', async () => {
+      const fresh = freshKey()
+      const range = { offsetBytes: 2, lengthBytes: 3 }
+      for (const at of [0, 100]) {
+        await store.put(fresh, data.subarray(at, at + 10), never())
+        for (let again = 0; again < 2; again++)
+          expect(Buffer.compare(await store.get(fresh, range, never()), data.subarray(at + 2, at + 5))).toBe(0)
+      }
+      const writer = await store.create(fresh, never())
+      await writer.write(data.subarray(200, 210))
+      await writer.commit()
+      expect(Buffer.compare(await store.get(fresh, range, never()), data.subarray(202, 205))).toBe(0)
+      await store.delete(fresh, never())
+      expect(await codeOf(store.get(fresh, range, never()))).toBe('E_OBJECT_ABSENT')
+    })
+
     it('serves many at once', async () => {
       const ranges = Array.from({ length: 40 }, (_, i) => ({ offsetBytes: i * 131_088, lengthBytes: 131_088 }))
       const found = await Promise.all(ranges.map((range) => store.get(key, range, never())))
