@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, rmSync, statSync } from 'node:fs'
+import { createReadStream, mkdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MORE, gigabytes, interleave, type Measurement, type Options, type Row } from './row.ts'
-import { answeringScript, makeFile, need, run, secondsOf, warmMemory, type Answering } from './tools.ts'
+import { Answering, answeringScript, compile, makeFile, need, run, secondsOf, warmMemory } from './tools.ts'
 
 const MIB = 1024 * 1024
 
@@ -71,6 +71,17 @@ async function warmUp(turn: () => Promise<unknown>): Promise<void> {
   for (let i = 0; i < WARMING_TURNS; i++) await turn()
 }
 
+/** A warm turn that stores the file and forgets it; gives GB/s. */
+async function storing(vault: Answering, path: string, size: number): Promise<() => Promise<number>> {
+  const turn = async (): Promise<number> => {
+    const seconds = await vault.ask(`store ${path}`)
+    await vault.ask('forget')
+    return size / seconds / 1e9
+  }
+  await warmUp(turn)
+  return turn
+}
+
 function sizeBytes({ isFull }: Options): number {
   return (isFull ? 1024 : 256) * MIB
 }
@@ -89,12 +100,7 @@ export const fileMeasurements: Measurement[] = [
         const peerPath = makeFile(join(options.folder, 'peer.bin'), size * peer.sizeShare)
         const place = join(options.folder, 'peer')
         const vault = await openVault(options.folder)
-        const storeTurn = async (): Promise<number> => {
-          const seconds = await vault.ask(`store ${path}`)
-          await vault.ask('forget')
-          return size / seconds / 1e9
-        }
-        await warmUp(storeTurn)
+        const storeTurn = await storing(vault, path, size)
         let turn = 0
         const [a, b] = await interleave(
           options.repetitions,
@@ -117,6 +123,44 @@ export const fileMeasurements: Measurement[] = [
       },
     }
   }),
+  {
+    // what can be had of this machine: the same promises in C, and what is left of them without any cryptography but the hash
+    names: ['store.files.vs-c', 'store.files.c.vs-age', 'store.files.copying.vs-age'],
+    unit: MORE,
+    async run(options): Promise<Row[]> {
+      const size = sizeBytes(options)
+      const path = makeFile(join(options.folder, 'in.bin'), size)
+      const place = join(options.folder, 'fragments')
+      mkdirSync(place)
+      const age = await peers[0]!.prepare(options.folder, path)
+      const c = new Answering(await compile('files', ['crypto', 'isal', 'pthread'], options.folder), [])
+      const vault = await openVault(options.folder)
+      const storeTurn = await storing(vault, path, size)
+      const [ours, inC, copying, plain] = await interleave(
+        options.repetitions,
+        [
+          storeTurn,
+          () => c.ask(`shv 3 5 1 ${path} ${place}`),
+          () => c.ask(`hv 3 5 1 ${path} ${place}`),
+          async () => {
+            const seconds = await secondsOf(age.program, age.args)
+            rmSync(join(options.folder, 'age'))
+            return size / seconds / 1e9
+          },
+        ],
+        () => warmMemory(options.folder, 2.6 * size),
+      )
+      await Promise.all([vault.close(), c.close()])
+      const row = (name: string, a: number, b: number, peer: string): Row => {
+        return { name, value: a / b, unit: MORE, goal: null, peer, detail: `${gigabytes(a)} : ${gigabytes(b)}` }
+      }
+      return [
+        row('store.files.vs-c', ours!, inC!, 'C: same promises, no vault'),
+        row('store.files.c.vs-age', inC!, plain!, 'C with the same promises : age'),
+        row('store.files.copying.vs-age', copying!, plain!, 'C that reads, hashes, writes 2.5 times, reads back : age'),
+      ]
+    },
+  },
   {
     names: ['read.files.vs-age'],
     unit: MORE,
