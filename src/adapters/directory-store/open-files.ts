@@ -4,8 +4,8 @@ import { open, type FileHandle } from 'node:fs/promises'
 /** A file stays open for so long: one that another process removed or replaced is read no longer than that, and the call that is on its way. */
 const KEPT_MS = 2000
 
-/** Files that are kept open at most, so that many viewers do not use up what a process may have open. */
-const KEPT_FILES = 256
+/** Files that are kept open at most, of a node, so that many viewers do not use up what a process may have open. */
+const KEPT_FILES = 64
 
 interface Opened {
   readonly file: Promise<FileHandle>

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { OpenFiles } from '../../../src/adapters/directory-store/open-files.ts'
 
 const KEPT_MS = 2000
-const KEPT_FILES = 256
+const KEPT_FILES = 64
 
 let folder: string
 let files: OpenFiles
