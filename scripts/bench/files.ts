@@ -128,11 +128,12 @@ export const fileMeasurements: Measurement[] = [
     names: ['store.files.vs-c', 'store.files.c.vs-age', 'store.files.copying.vs-age'],
     unit: MORE,
     async run(options): Promise<Row[]> {
+      await need('age', 'age')
       const size = sizeBytes(options)
       const path = makeFile(join(options.folder, 'in.bin'), size)
       const place = join(options.folder, 'fragments')
       mkdirSync(place)
-      const age = await peers[0]!.prepare(options.folder, path)
+      const age = await peers.find(({ name }) => name === 'age')!.prepare(options.folder, path)
       const c = new Answering(await compile('files', ['crypto', 'isal', 'pthread'], options.folder), [])
       const vault = await openVault(options.folder)
       const storeTurn = await storing(vault, path, size)

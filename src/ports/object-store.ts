@@ -56,6 +56,7 @@ export interface ObjectStore {
   /**
    * Reads the range, or the whole object. The result has exactly the length asked for, in memory of its own: in `into` where the store
    * can, which is as long as the range. When it rejects, `into` may still be written.
+   * What another process deleted may be given for two seconds more.
    * @throws E_OBJECT_ABSENT, E_OBJECT_RANGE when the object ends before the range does (a truncated object shows so),
    * E_NODE_UNREACHABLE (also when the body breaks off), E_NODE_REFUSED.
    */

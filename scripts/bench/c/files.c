@@ -41,8 +41,9 @@ static void *store_runs(void *argument) {
   unsigned char tag[TAG];
   for (;;) {
     uint64_t run = atomic_fetch_add(&j->next_run, 1), first = run * RUN;
-    ssize_t segments = pread(j->source, w->plain, (size_t)RUN * PLAIN, (off_t)(first * PLAIN)) / PLAIN;
-    if (segments <= 0) return NULL;
+    ssize_t bytes = pread(j->source, w->plain, (size_t)RUN * PLAIN, (off_t)(first * PLAIN)), segments = bytes / PLAIN;
+    must(bytes >= 0);
+    if (segments == 0) return NULL;
     for (int s = 0; s < segments && j->seals; s++)
       split(e, first + s, w->plain + (size_t)s * PLAIN, w->rows, w->shares + s * block, stride);
     ssize_t run_bytes = segments * block;
@@ -68,6 +69,7 @@ static void *hash_source(void *argument) {
   ssize_t bytes;
   for (off_t at = 0; (bytes = pread(j->source, j->piece, PIECE, at)) > 0; at += bytes)
     must(EVP_DigestUpdate(hash, j->piece, bytes));
+  must(bytes == 0);
   must(EVP_DigestFinal_ex(hash, digest, NULL));
   EVP_MD_CTX_free(hash);
   return NULL;

@@ -22,14 +22,19 @@ export class OpenFiles {
   /** In the order in which they were opened. */
   readonly #kept = new Map<string, Opened>()
 
-  /** Calls `work` with the file, opened for reading. Rejects as opening it (a link is refused) and `work` do; the next call then opens it anew. */
+  /**
+   * Calls `work` with the file, opened for reading; once more with the file opened anew where a file system over the network says that
+   * another machine replaced or removed the one that was kept. Rejects as opening it (a link is refused) and `work` do; the next call then opens it anew.
+   */
   async use<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
-    const opened = this.#kept.get(path) ?? this.#open(path)
+    const kept = this.#kept.get(path)
+    const opened = kept ?? this.#open(path)
     opened.users++
     try {
       return await work(await opened.file)
     } catch (error) {
       this.#leave(path, opened)
+      if (kept !== undefined && (error as NodeJS.ErrnoException).code === 'ESTALE') return await this.use(path, work)
       throw error
     } finally {
       opened.users--

@@ -110,6 +110,19 @@ describe.runIf(process.platform === 'linux')('files that ranges are read from', 
     expect(await read(path)).toBe('after')
   })
 
+  it('that another machine replaced on a network are opened anew at once, those just opened are not', async () => {
+    const stale = Object.assign(new Error('stale file handle'), { code: 'ESTALE' })
+    const path = await fileWith('a', 'first')
+    await expect(files.use(path, () => Promise.reject(stale))).rejects.toBe(stale)
+    await read(path)
+    const former = openNow().length
+    await rename(await fileWith('new', 'after'), path)
+    let calls = 0
+    const text = await files.use(path, (file) => (calls++ === 0 ? Promise.reject(stale) : textOf(file)))
+    expect([text, calls, former]).toEqual(['after', 2, 1])
+    await untilOpen(1)
+  })
+
   it('that cannot be opened are asked for again', async () => {
     const path = join(folder, 'a')
     await expect(read(path)).rejects.toMatchObject({ code: 'ENOENT' })
